@@ -1,0 +1,75 @@
+"""Fixtures that more than one test file uses. The markers are described in pyproject.toml."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The folder that holds pyproject.toml."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[..., str]:
+    """``program("chromium", "google-chrome")``: the path of the first that is installed.
+
+    Without any of them the test is skipped, and fails where ATTN_AUDIT_REQUIRE_PROGRAMS is set (`make check-all`).
+    """
+
+    def find(*names: str) -> str:
+        for name in names:
+            if path := shutil.which(name):
+                return path
+        reason = f"{' or '.join(names)} is not installed; tools/system-packages.sh test installs it"
+        if os.environ.get("ATTN_AUDIT_REQUIRE_PROGRAMS"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout, built as a release is built but with the hatchling of this environment."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
+def verify_only_env(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of an environment that holds requirements-verify.txt and attn-audit, hence no torch. Slow."""
+    folder = tmp_path_factory.mktemp("verify-only")
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    for arguments in (("-r", ROOT / "requirements-verify.txt"), ("--no-deps", wheel)):
+        subprocess.run([python, *PIP, "install", *arguments], check=True, capture_output=True, text=True)
+    return folder / "bin"
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Any:
+    """The small real model, loaded once for all tests."""
+    from attn_audit.measure.model import load, locate  # noqa: PLC0415
+
+    return load(locate("smollm2"), seed=0)

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# The first run: a test key, an audit of the sample lending cases, its verification. The last line is a report's path.
+# Everything is made under .demo/ and the audit is made anew each time; the key is kept.
+set -euo pipefail
+
+attn_audit=.venv/bin/attn-audit
+key=.demo/key
+out=.demo/audit
+
+step() { echo "== $*" >&2; }
+
+if ! PYTHON=.venv/bin/python tools/system-packages.sh report; then
+    step "No PDF without these packages: the report is made as HTML only"
+    formats=html
+else
+    formats=html,pdf
+fi
+
+mkdir -p .demo
+if [[ ! -f $key ]]; then
+    step "Making a TEST ONLY key: $key"
+    rm -f "$key.pub.pem" "$key.allowed_signers"
+    "$attn_audit" keygen "$key" --identity "TEST-ONLY@demo.invalid" --no-passphrase >&2
+fi
+
+step "Auditing sample_cases/lending.yaml with the small model SmolLM2-135M-Instruct"
+rm -rf "$out"
+"$attn_audit" run sample_cases/lending.yaml --model smollm2 --key "$key" --out "$out" --format "$formats"
+
+step "Verifying the audit as a stranger would, with the public key only"
+"$attn_audit" verify "$out" --trust "$key.allowed_signers"
+
+step "Done. A signed, verified report:"
+reports=("$out"/cases/*/report.html)
+echo "${reports[0]}"
