@@ -1,0 +1,115 @@
+"""The audit folder on disk: where each file stands, and writing whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from attn_audit.evidence.errors import EvidenceError, Incomplete, UsageError
+from attn_audit.evidence.records import ViewFormat
+
+CONTENT = "content.json"
+EVIDENCE = "evidence.json"
+MANIFEST = "model.manifest.json"
+INDEX = "index.html"
+CASES = "cases"
+SIGNED, UNSIGNED = ".sigstore.json", ".unsigned.json"
+PLAN, ATTESTATION, SEAL = "plan", "attestation", "seal"
+_FILE_LIMIT = 256 << 20
+_PENDING = ".pending-"
+
+
+def view_name(view: ViewFormat) -> str:
+    """The file a view is written to."""
+    return f"report.{view}"
+
+
+def subject_names(views: tuple[ViewFormat, ...]) -> tuple[str, ...]:
+    """The files of a case that its attestation must name, and no others."""
+    return (CONTENT, EVIDENCE, *(view_name(view) for view in views))
+
+
+def statement_name(stem: str, *, signed: bool) -> str:
+    """``plan.sigstore.json`` when there is a signature, ``plan.unsigned.json`` when not."""
+    return stem + (SIGNED if signed else UNSIGNED)
+
+
+def create_folder(out: Path) -> None:
+    """A new, empty audit folder. Raises UsageError where something stands there already."""
+    try:
+        out.mkdir(parents=True)
+        (out / CASES).mkdir()
+    except FileExistsError:
+        raise UsageError(f"output folder {out} exists already; name another with --out") from None
+    except OSError as error:
+        raise UsageError(f"output folder {out} cannot be made: {error.strerror}") from None
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """The whole file or none of it: written beside, flushed, renamed. Raises Incomplete."""
+    pending = path.with_name(_PENDING + path.name)
+    try:
+        with pending.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        pending.replace(path)
+    except OSError as error:
+        pending.unlink(missing_ok=True)
+        raise Incomplete(f"{path} cannot be written: {error.strerror}; nothing half written is left") from None
+
+
+def write_case(out: Path, case_id: str, files: Mapping[str, bytes]) -> None:
+    """One case folder, renamed into place when all its files are on the disk. Raises Incomplete."""
+    target = out / CASES / case_id
+    with _pending_folder(out, target) as pending:
+        for name, data in files.items():
+            write_file(pending / name, data)
+        pending.chmod(0o755)
+        try:
+            pending.rename(target)
+        except OSError as error:
+            raise Incomplete(f"{target} cannot be written: {error.strerror}") from None
+
+
+@contextmanager
+def _pending_folder(out: Path, target: Path) -> Iterator[Path]:
+    try:
+        pending = Path(tempfile.mkdtemp(prefix=_PENDING, dir=out))
+    except OSError as error:
+        raise Incomplete(f"{target} cannot be written: {error.strerror}") from None
+    try:
+        yield pending
+    finally:
+        shutil.rmtree(pending, ignore_errors=True)
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file that is no link, up to a limit. Raises EvidenceError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        raise EvidenceError(f"{path.name} cannot be read: {error.strerror}") from None
+    with os.fdopen(descriptor, "rb") as file:
+        if not path.is_file():
+            raise EvidenceError(f"{path.name} is not a file")
+        data = file.read(_FILE_LIMIT + 1)
+    if len(data) > _FILE_LIMIT:
+        raise EvidenceError(f"{path.name} is larger than {_FILE_LIMIT >> 20} MiB")
+    return data
+
+
+def names_in(folder: Path) -> frozenset[str]:
+    """The names directly in a folder. Raises EvidenceError where one is a link or the folder cannot be read."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise EvidenceError(f"{folder} cannot be read: {error.strerror}") from None
+    for entry in entries:
+        if entry.is_symlink():
+            raise EvidenceError(f"{folder.name}/{entry.name} is a link; an audit holds files and folders only")
+    return frozenset(entry.name for entry in entries)

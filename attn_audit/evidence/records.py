@@ -1,0 +1,299 @@
+"""The vocabulary of an audit: everything else makes one of these records or reads it.
+
+Records are frozen and refuse fields they do not know. Text stands in ``Case`` and ``Content`` only; ``Evidence``
+refers to it by offsets and digests, so that content can be withheld while the measurement still verifies.
+Offsets count Unicode code points, ranges are half-open.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+UnitKind = Literal["token", "word", "sentence", "paragraph"]
+Role = Literal["system", "user", "assistant"]
+ViewFormat = Literal["html", "pdf"]
+Index = Annotated[int, Field(ge=0)]
+
+
+class Record(BaseModel):
+    """Base of all records: immutable, no unknown fields, no NaN and no infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+# -- what was asked ---------------------------------------------------------------------------------------------------
+
+
+class Message(Record):
+    """One turn of the conversation, as the case brought it."""
+
+    role: Role
+    content: str
+
+
+class Span(Record):
+    """Characters ``start:end`` of message ``message`` (its index in the case)."""
+
+    message: Index
+    start: Index
+    end: Index
+
+
+class NamedSpans(Record):
+    """A piece of the input that the case itself names: a template field, or quoted text or a pattern."""
+
+    kind: Literal["field", "named"]
+    name: str
+    spans: tuple[Span, ...]
+
+
+class Limits(Record):
+    """What a policy allows its pieces of the input."""
+
+    max_share: float | None = Field(None, ge=0, le=1, description="highest allowed share of the positive relevance")
+    min_share: float | None = Field(None, ge=0, le=1, description="lowest allowed share of the positive relevance")
+    not_in_top: int | None = Field(None, ge=1, description="must not be among this many highest units")
+    must_be_in_top: int | None = Field(None, ge=1, description="must be among this many highest units")
+    max_effect: float | None = Field(None, ge=0, description="highest allowed effect, nats")
+
+
+class Policy(Record):
+    """A rule on what may drive the answer. ``name`` is printed in findings."""
+
+    name: str = Field(min_length=1)
+    severity: Literal["fail", "warn"] = "fail"
+    terms: tuple[str, ...] = Field((), description="words or phrases of the input, compared by case folding")
+    pattern: str | None = Field(None, description="regular expression on the input")
+    unit: str | None = Field(None, description="a named unit of the case")
+    field: str | None = Field(None, description="a field of the template")
+    role: Role | None = Field(None, description="all pieces of messages of this role")
+    limits: Limits = Limits()
+    answer_must_match: str | None = Field(None, description="regular expression the answer must match")
+    answer_must_not_match: str | None = Field(None, description="regular expression the answer must not match")
+    pair_with: str | None = Field(None, description="id of the case that differs in one attribute")
+    tolerance: float | None = Field(None, ge=0, description="largest allowed difference of shares within the pair")
+
+
+class Case(Record):
+    """One question to the model, with everything the user said about it, as the case file gave it."""
+
+    id: str
+    messages: tuple[Message, ...]
+    named: tuple[NamedSpans, ...] = ()
+    answer: str | None = None
+    observed_answer: str | None = None
+    contrast: str | None = None
+    decision: str | None = None
+    rationale: str | None = None
+    notes: str | None = None
+    max_new_tokens: int
+    policies: tuple[Policy, ...] = ()
+
+
+class BatchInfo(Record):
+    """What the user says about the whole batch; printed in every report, never interpreted."""
+
+    title: str | None = None
+    organisation: str | None = None
+    purpose: str | None = None
+    role_of_model: Literal["sole", "advisory", "drafting"] | None = None
+    reviewer: str | None = None
+    contact: str | None = None
+    decision_taken: str | None = None
+    decided_by: str | None = None
+    retention_until: str | None = None
+    references: tuple[str, ...] = ()
+
+
+# -- what was said ----------------------------------------------------------------------------------------------------
+
+
+class Segment(Record):
+    """Where characters ``start:end`` of a message stand in the rendered prompt, beginning at ``rendered``."""
+
+    message: Index
+    start: Index
+    end: Index
+    rendered: Index
+
+
+class Prompt(Record):
+    """The prompt as the model saw it: rendered text, token ids, and for each token its characters in that text."""
+
+    rendered: str
+    ids: tuple[int, ...]
+    offsets: tuple[tuple[int, int], ...]
+    segments: tuple[Segment, ...]
+
+
+class AnswerText(Record):
+    """The answer that is explained: its text, token ids, and for each token its characters in that text."""
+
+    text: str
+    ids: tuple[int, ...]
+    offsets: tuple[tuple[int, int], ...]
+
+
+class Content(Record):
+    """``content.json``: all that was said in one case. The salt keeps its digest from being guessed back to text."""
+
+    format: Literal["attn-audit.content/1"] = "attn-audit.content/1"
+    salt: Sha256
+    case: Case
+    batch: BatchInfo
+    prompt: Prompt
+    answer: AnswerText
+    own_answer: str | None = Field(None, description="the model's own answer, when the explained one was supplied")
+
+
+# -- what was measured ------------------------------------------------------------------------------------------------
+
+
+class FileDigest(Record):
+    """One file of the model."""
+
+    name: str
+    size: int = Field(ge=0, description="bytes")
+    sha256: Sha256
+
+
+class ModelIdentity(Record):
+    """Which model it was. ``root`` is the OpenSSF model-signing root over ``files``."""
+
+    name: str
+    layout: Literal["folder", "gguf"]
+    root: Sha256
+    files: tuple[FileDigest, ...]
+    architecture: str
+    parameters: int
+    dtype: str
+    quantisation: str | None
+    context_length: int | None = Field(description="tokens")
+    chat_template_sha256: Sha256 | None
+    licence: str | None
+
+
+class Setting(Record):
+    """One resolved setting, and where its value came from."""
+
+    name: str
+    value: str
+    origin: Literal["flag", "environment", "case file", "default"]
+
+
+class Method(Record):
+    """What exactly was suppressed and scored (docs/method.md)."""
+
+    operator: Literal["knockout"] = "knockout"
+    effect: Literal["total"] = "total"
+    units: UnitKind
+    default: bool = Field(description="false when operator, effect or units are not the default")
+
+
+class Unit(Record):
+    """A piece of the input that was suppressed as one: its characters, and the prompt positions ``start:stop``."""
+
+    id: str
+    kind: Literal["token", "word", "sentence", "paragraph", "field", "named"]
+    name: str | None = None
+    spans: tuple[Span, ...]
+    runs: tuple[tuple[int, int], ...]
+
+
+class Observed(Record):
+    """Whether this model reproduces the answer that was observed in production."""
+
+    reproduced: bool
+    tokens: int
+    log_probability: float = Field(description="of the observed answer under this model, nats")
+
+
+class AnswerScore(Record):
+    """How probable the answer was. ``base[t]`` = log p(y_t | x, y_<t), nats."""
+
+    source: Literal["generated", "supplied"]
+    stop: Literal["end of turn", "length limit", "supplied"]
+    base: tuple[float, ...]
+    observed: Observed | None = None
+
+
+class Sweep(Record):
+    """How the measurement was carried out; a function of model, prompt and settings."""
+
+    batch_rows: int
+    passes: int
+    forward_tokens: int
+    naive_forward_tokens: int = Field(description="of full passes, one for each unit")
+
+
+class Probe(Record):
+    """What the probe at load found: largest differences of logits, float32 (measure/probe.py)."""
+
+    tokens: int
+    causal: float
+    empty_suppression: float
+    effect: float
+    leak: float
+    prefix_reuse: float
+    tolerance: float
+
+
+class Warn(Record):
+    """Something a reader must know before relying on the map."""
+
+    code: str
+    sentence: str
+
+
+class Signer(Record):
+    """Who vouches for the audit. ``key_id`` is the sha256 of the public key's SubjectPublicKeyInfo (DER)."""
+
+    key_id: Sha256
+    principal: str
+    test_only: bool
+
+
+class Tool(Record):
+    name: Literal["attn-audit"] = "attn-audit"
+    version: str
+
+
+class Run(Record):
+    """What depends on the host or the moment; everything outside this object does not."""
+
+    started: str
+    finished: str
+    seconds_answer: float
+    seconds_sweep: float
+    threads: int
+    host: tuple[tuple[str, str], ...] = Field(description="names and versions from an allow-list")
+
+
+class Evidence(Record):
+    """``evidence.json``: what was measured. ``scores[u][t]`` = log p(y_t | unit u suppressed), nats, 6 decimals."""
+
+    format: Literal["attn-audit.evidence/1"] = "attn-audit.evidence/1"
+    tool: Tool
+    case_id: str
+    plan: Sha256 = Field(description="digest of the plan's file")
+    content: Sha256 = Field(description="digest of content.json, which holds the salt")
+    signer: Signer | None
+    model: ModelIdentity
+    method: Method
+    settings: tuple[Setting, ...]
+    views: tuple[ViewFormat, ...]
+    templates: Sha256 = Field(description="digest of the report templates")
+    limits: str = Field(description="version of the text of the limits")
+    answer: AnswerScore
+    units: tuple[Unit, ...]
+    frozen: tuple[tuple[int, int], ...] = Field(description="prompt positions that were never suppressed")
+    scores: tuple[tuple[float, ...], ...]
+    relevance: tuple[float, ...] = Field(description="sum over t of base[t] - scores[u][t], nats")
+    sweep: Sweep
+    probe: Probe
+    warnings: tuple[Warn, ...]
+    not_evaluated: tuple[str, ...] = Field(description="what the case asked for and this version does not evaluate")
+    run: Run

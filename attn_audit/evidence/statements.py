@@ -1,0 +1,117 @@
+"""What the signed statements say: their records, and how these follow from content, evidence and each other, so that
+signing and verifying use the same functions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from attn_audit.evidence.bundle import ATTESTATION, CASES, PLAN, statement_name
+from attn_audit.evidence.digest import salted_text
+from attn_audit.evidence.records import (
+    Content,
+    Evidence,
+    Method,
+    Record,
+    Setting,
+    Sha256,
+    Signer,
+    Tool,
+    ViewFormat,
+)
+
+Subjects = tuple[tuple[str, str], ...]
+
+
+class PlannedCase(Record):
+    """A case of the plan. ``digest`` = sha256(salt of its content + RFC 8785 of its ``Case``)."""
+
+    id: str
+    digest: Sha256
+
+
+class Plan(Record):
+    """Predicate of ``plan``: what will be run, signed before anything is."""
+
+    format: Literal["attn-audit.plan/1"] = "attn-audit.plan/1"
+    tool: Tool
+    created: str
+    signer: Signer | None
+    case_file: Sha256 = Field(description="sha256(all salts in plan order + bytes of the case file)")
+    cases: tuple[PlannedCase, ...]
+    settings: tuple[Setting, ...]
+    views: tuple[ViewFormat, ...]
+    model_name: str
+    model_root: Sha256
+
+
+class Summary(Record):
+    """Predicate of a case's ``attestation``: what the evidence says, in short."""
+
+    format: Literal["attn-audit.case/1"] = "attn-audit.case/1"
+    case_id: str
+    plan: Sha256
+    model_root: Sha256
+    signer: Signer | None
+    method: Method
+    answer: Sha256 = Field(description="sha256(salt + UTF-8 of the answer)")
+    answer_source: Literal["generated", "supplied"]
+    units: int
+    warnings: tuple[str, ...]
+    not_evaluated: tuple[str, ...]
+
+
+class SealedCase(Record):
+    """How a planned case ended. ``attestation`` is the digest of its file, present iff the case is ok."""
+
+    id: str
+    status: Literal["ok", "failed", "skipped"]
+    reason: str | None = None
+    attestation: Sha256 | None = None
+
+
+class Seal(Record):
+    """Predicate of ``seal``: signed last, every planned case once and in plan order."""
+
+    format: Literal["attn-audit.seal/1"] = "attn-audit.seal/1"
+    tool: Tool
+    signer: Signer | None
+    plan: Sha256
+    started: str
+    finished: str
+    model_root_after: Sha256 = Field(description="the model's files, hashed again after the last case")
+    cases: tuple[SealedCase, ...]
+    ok: int
+    failed: int
+    skipped: int
+
+
+def plan_subjects(plan: Plan) -> Subjects:
+    """The model, by the root of its manifest."""
+    return ((plan.model_name, plan.model_root),)
+
+
+def seal_subjects(seal: Seal, *, signed: bool) -> Subjects:
+    """The plan and the attestation of each finished case, as the seal's statement names them."""
+    attestation, plan = (statement_name(stem, signed=signed) for stem in (ATTESTATION, PLAN))
+    finished = (
+        (f"{CASES}/{case.id}/{attestation}", case.attestation) for case in seal.cases if case.attestation is not None
+    )
+    return ((plan, seal.plan), *finished)
+
+
+def summary(content: Content, evidence: Evidence) -> Summary:
+    """The attestation's predicate: a function of content and evidence."""
+    return Summary(
+        case_id=evidence.case_id,
+        plan=evidence.plan,
+        model_root=evidence.model.root,
+        signer=evidence.signer,
+        method=evidence.method,
+        answer=salted_text(content.salt, content.answer.text),
+        answer_source=evidence.answer.source,
+        units=len(evidence.units),
+        warnings=tuple(warning.code for warning in evidence.warnings),
+        not_evaluated=evidence.not_evaluated,
+    )

@@ -1,0 +1,72 @@
+"""Whether content and evidence fit together at all: lengths, ranges and positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attn_audit.evidence.errors import EvidenceError
+from attn_audit.evidence.records import Content, Evidence, Unit
+
+
+def check_shape(content: Content, evidence: Evidence) -> None:
+    """Scores are (units, answer tokens), spans lie in their messages, every prompt position is in one unit or frozen.
+
+    Raises EvidenceError naming what does not fit.
+    """
+    tokens = len(content.answer.ids)
+    length = len(content.prompt.ids)
+    units = len(evidence.units)
+    if not len(evidence.answer.base) == tokens == len(content.answer.offsets):
+        raise EvidenceError("the base log-probabilities are not one for each answer token")
+    if not len(evidence.scores) == len(evidence.relevance) == units:
+        raise EvidenceError("the scores are not one row for each unit")
+    if any(len(row) != tokens for row in evidence.scores):
+        raise EvidenceError("a row of scores is not one number for each answer token")
+    if length != len(content.prompt.offsets):
+        raise EvidenceError("the prompt's offsets are not one for each token")
+    _check_offsets(content.prompt.offsets, len(content.prompt.rendered), "the prompt's")
+    _check_offsets(content.answer.offsets, len(content.answer.text), "the answer's")
+    _check_positions([run for unit in evidence.units for run in unit.runs] + list(evidence.frozen), length)
+    _check_spans(evidence.units, tuple(len(message.content) for message in content.case.messages))
+    _check_segments(content)
+
+
+def _check_offsets(offsets: Iterable[tuple[int, int]], length: int, whose: str) -> None:
+    if any(not 0 <= start <= end <= length for start, end in offsets):
+        raise EvidenceError(f"{whose} offsets leave its text")
+
+
+def _check_positions(runs: list[tuple[int, int]], length: int) -> None:
+    at = 0
+    for start, stop in sorted(runs):
+        if start != at or stop <= start:
+            raise EvidenceError("units and frozen tokens do not cover each prompt position once")
+        at = stop
+    if at != length:
+        raise EvidenceError("units and frozen tokens do not cover each prompt position once")
+
+
+def _check_spans(units: tuple[Unit, ...], lengths: tuple[int, ...]) -> None:
+    taken: dict[int, list[tuple[int, int]]] = {}
+    for unit in units:
+        for span in unit.spans:
+            if span.message >= len(lengths) or not span.start < span.end <= lengths[span.message]:
+                raise EvidenceError(f"unit {unit.id!r:.20} has a span outside its message")
+            taken.setdefault(span.message, []).append((span.start, span.end))
+    for spans in taken.values():
+        at = 0
+        for start, end in sorted(spans):
+            if start < at:
+                raise EvidenceError("two units share characters")
+            at = end
+
+
+def _check_segments(content: Content) -> None:
+    """Each message stands in the rendered prompt where the record says."""
+    rendered = content.prompt.rendered
+    for segment in content.prompt.segments:
+        if segment.message >= len(content.case.messages):
+            raise EvidenceError("the prompt has a segment of a message that does not exist")
+        text = content.case.messages[segment.message].content[segment.start : segment.end]
+        if rendered[segment.rendered : segment.rendered + len(text)] != text:
+            raise EvidenceError("a message does not stand in the rendered prompt where the record says")
