@@ -1,0 +1,192 @@
+"""One entry of a case file -> its cases: fills the template, finds the named units, places every span."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import NoReturn
+
+from attn_audit.case_yaml import Step, Tree, quoted
+from attn_audit.cases.rows import read_rows
+from attn_audit.cases.schema import MAX_CHARACTERS, CaseEntry, NamedUnit, case_name
+from attn_audit.evidence.records import Case, Message, NamedSpans, Policy, Span
+
+MAX_SPANS = 10_000
+
+_FIELD = re.compile(r"[^\W\d](?:[\w -]{0,62}\w)?")
+_TEMPLATE = re.compile(r"(?P<escape>\{\{|\}\})|\{(?P<field>[^{}]*)\}|(?P<lone>[{}])")
+
+
+def compiled(tree: Tree, path: tuple[Step, ...], pattern: str) -> re.Pattern[str]:
+    """A regular expression of the file. Ambiguous ones, of which Python only warns, are refused too."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return re.compile(pattern)
+    except (re.error, OverflowError, RecursionError, Warning) as error:
+        tree.refuse(path, f"{quoted(pattern)} is not a valid regular expression: {str(error).splitlines()[0]}")
+
+
+class Entry:
+    """Builds the cases of one entry of the file; every refusal names the entry and the line."""
+
+    def __init__(
+        self, tree: Tree, number: int, entry: CaseEntry, policies: tuple[Policy, ...], max_new_tokens: int
+    ) -> None:
+        self.tree = tree
+        self.path: tuple[Step, ...] = ("cases", number)
+        self.entry = entry
+        self.name = case_name(tree, self.path)
+        self.policies = policies + entry.policies
+        self.max_new_tokens = entry.max_new_tokens or max_new_tokens
+
+    def refuse(self, field: str, sentence: str, *inner: Step) -> NoReturn:
+        self.tree.refuse((*self.path, field, *inner), sentence)
+
+    def cases(self, folder: Path) -> Iterator[tuple[Case, str]]:
+        """The cases, and for those from a CSV file where their row stands, else ""."""
+        self._check_fields()
+        entry = self.entry
+        if entry.rows is not None:
+            for row in read_rows(self.tree, (*self.path, "rows"), entry.rows, folder):
+                yield self._filled(row.id, row.values, f" in {row.where}"), row.where
+        elif entry.template is not None:
+            yield self._filled(entry.id or "", entry.fields or {}, ""), ""
+        else:
+            messages = entry.messages or (Message(role="user", content=entry.prompt or ""),)
+            yield self._case(entry.id or "", messages, ()), ""
+
+    def _check_fields(self) -> None:
+        """Which fields stand together, and which alone."""
+        entry = self.entry
+        given = [name for name in ("prompt", "messages", "template") if getattr(entry, name) is not None]
+        if len(given) != 1:
+            found = "none of them is given" if not given else f"{' and '.join(given)} are given"
+            field = given[-1] if given else ""
+            self.refuse(field, f"{self.name} needs exactly one of prompt, messages, template; {found}")
+        if entry.rows is None and entry.id is None:
+            self.refuse("", f'the field "id" is missing in {self.name}')
+        for name in ("fields", "rows"):
+            if getattr(entry, name) is not None and entry.template is None:
+                self.refuse(name, f'"{name}" in {self.name} needs a template; there is none')
+        if entry.rows is not None and entry.fields is not None:
+            self.refuse("rows", f"{self.name} has fields and rows; the template is filled from one of them")
+        if entry.rows is not None and entry.id is not None:
+            self.refuse("id", f'{self.name} has rows, so the ids come from their column "id"; remove this id')
+        names: set[str] = set()
+        for policy in self.policies:
+            if policy.name in names:
+                self.refuse("policies", f"two policies of {self.name} have the name {quoted(policy.name)}")
+            names.add(policy.name)
+
+    def _filled(self, case_id: str, values: Mapping[str, str], at: str) -> Case:
+        """One case from the template. The spans of a field are exactly the characters its value put in."""
+        messages: list[Message] = []
+        spans: dict[str, list[Span]] = {}
+        for index, message in enumerate(self.entry.template or ()):
+            parts: list[str] = []
+            length = 0
+            for literal, field in self._pieces(message.content):
+                text = literal if field is None else self._value(field, values, at)
+                if field is not None:
+                    spans.setdefault(field, []).append(Span(message=index, start=length, end=length + len(text)))
+                parts.append(text)
+                length += len(text)
+                self._check_length(length)
+            messages.append(Message(role=message.role, content="".join(parts)))
+        for name in values:
+            if name not in spans:
+                used = ", ".join(spans) or "none"
+                unused = f"the template of {self.name} does not use the field {quoted(name)}{at}"
+                self.refuse("fields", f"{unused}; it uses: {used}", name)
+        named = tuple(NamedSpans(kind="field", name=name, spans=tuple(found)) for name, found in spans.items())
+        return self._case(case_id, tuple(messages), named)
+
+    def _pieces(self, template: str) -> Iterator[tuple[str, str | None]]:
+        """Literal text (text, None) and fields ("", name), in order."""
+        position = 0
+        for match in _TEMPLATE.finditer(template):
+            yield template[position : match.start()], None
+            position = match.end()
+            name = match["field"]
+            if match["escape"]:
+                yield match["escape"][0], None
+            elif name is not None and _FIELD.fullmatch(name):
+                yield "", name
+            else:
+                self._refuse_brace(match.group())
+        yield template[position:], None
+
+    def _refuse_brace(self, found: str) -> NoReturn:
+        rule = 'a field is {name}, of letters, digits, "_", "-" and spaces; a brace that is text is written {{ or }}'
+        self.refuse("template", f"{quoted(found)} in the template of {self.name} is not a field; {rule}")
+
+    def _value(self, field: str, values: Mapping[str, str], at: str) -> str:
+        if field not in values:
+            self.refuse("fields", f"the template of {self.name} uses the field {quoted(field)}, which is not given{at}")
+        if not values[field]:
+            self.refuse("fields", f"the field {quoted(field)}{at} is empty; nothing could be measured for it", field)
+        return values[field]
+
+    def _case(self, case_id: str, messages: tuple[Message, ...], named: tuple[NamedSpans, ...]) -> Case:
+        entry = self.entry
+        source = next(name for name in ("prompt", "messages", "template") if getattr(entry, name) is not None)
+        if messages[-1].role != "user":
+            self.refuse(source, f"the last message of {self.name} must be the user's, not the {messages[-1].role}'s")
+        if any(not message.content.strip() for message in messages):
+            self.refuse(source, f"a message of {self.name} has no text")
+        self._check_length(sum(len(message.content) for message in messages))
+        return Case(
+            id=case_id,
+            messages=messages,
+            named=self._with_units(messages, named),
+            answer=entry.answer,
+            observed_answer=entry.observed_answer,
+            contrast=entry.contrast,
+            decision=entry.decision,
+            rationale=entry.rationale,
+            notes=entry.notes,
+            max_new_tokens=self.max_new_tokens,
+            policies=self.policies,
+        )
+
+    def _check_length(self, characters: int) -> None:
+        if characters > MAX_CHARACTERS:
+            self.refuse("", f"the messages of {self.name} have more than {MAX_CHARACTERS:,} characters")
+
+    def _with_units(self, messages: tuple[Message, ...], named: tuple[NamedSpans, ...]) -> tuple[NamedSpans, ...]:
+        """The fields and after them the named units; no two share a name or a character."""
+        for index, unit in enumerate(self.entry.units):
+            if unit.name in {other.name for other in named}:
+                self.refuse("units", f"the name {quoted(unit.name)} stands twice among fields and units", index)
+            named += (NamedSpans(kind="named", name=unit.name, spans=self._find(index, unit, messages)),)
+        placed = sorted((s.message, s.start, s.end, n.name) for n in named for s in n.spans)
+        if len(placed) > MAX_SPANS:
+            self.refuse("units", f"fields and units of {self.name} occur {len(placed):,} times; at most {MAX_SPANS:,}")
+        for before, after in pairwise(placed):
+            if before[0] == after[0] and after[1] < before[2]:
+                names = f"{quoted(before[3])} and {quoted(after[3])}"
+                self.refuse("units", f"{names} overlap in message {after[0] + 1} of {self.name}; make them disjoint")
+        return named
+
+    def _find(self, index: int, unit: NamedUnit, messages: tuple[Message, ...]) -> tuple[Span, ...]:
+        if (unit.text is None) == (unit.pattern is None):
+            self.refuse("units", f"the unit {quoted(unit.name)} needs exactly one of text, pattern", index)
+        field = "pattern" if unit.text is None else "text"
+        wanted = re.escape(unit.text) if unit.text is not None else unit.pattern or ""
+        pattern = compiled(self.tree, (*self.path, "units", index, field), wanted)
+        spans: list[Span] = []
+        for number, message in enumerate(messages):
+            for match in pattern.finditer(message.content):
+                if match.start() == match.end():
+                    self.refuse("units", f"the pattern of {quoted(unit.name)} matches empty text", index, field)
+                if len(spans) == MAX_SPANS:
+                    self.refuse("units", f"{quoted(unit.name)} occurs more than {MAX_SPANS:,} times", index, field)
+                spans.append(Span(message=number, start=match.start(), end=match.end()))
+        if not spans:
+            sentence = f"the {field} of {quoted(unit.name)} occurs in no message of {self.name}"
+            self.refuse("units", sentence, index, field)
+        return tuple(spans)

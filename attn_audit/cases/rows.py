@@ -1,0 +1,72 @@
+"""A CSV file beside the case file -> rows of named text, each with its id and the place where it stands."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from attn_audit.case_yaml import Step, Tree, quoted, refuse
+from attn_audit.cases.files import decode, read_bytes, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row. ``where`` names file and line for messages."""
+
+    id: str
+    values: Mapping[str, str]
+    where: str
+
+
+def read_rows(tree: Tree, path: tuple[Step, ...], name: str, folder: Path) -> Iterator[Row]:
+    """The rows of the file ``name`` in ``folder``; ``path`` is where the case file names it. Raises UsageError."""
+    file = _beside(tree, path, name, folder)
+    source = shown(Path(file.name))
+    text = decode(read_bytes(file, "CSV file"), source)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    start = 1
+    try:
+        columns = _header(next(reader, []), source)
+        start = reader.line_num + 1
+        found = 0
+        for cells in reader:
+            if cells:
+                found += 1
+                yield _row(columns, cells, source, start)
+            start = reader.line_num + 1
+    except csv.Error as error:
+        refuse(source, start, f"not valid CSV: {error}")
+    if not found:
+        refuse(source, start, "there is no row below the header")
+
+
+def _header(columns: list[str], source: str) -> list[str]:
+    for column in columns:
+        if columns.count(column) > 1:
+            refuse(source, 1, f"the column {quoted(column)} stands twice")
+    if "id" not in columns:
+        refuse(source, 1, 'the header has no column "id"; columns are separated by commas')
+    return columns
+
+
+def _row(columns: list[str], cells: list[str], source: str, line: int) -> Row:
+    if len(cells) != len(columns):
+        refuse(source, line, f"the row has {len(cells)} cells, the header {len(columns)}")
+    values = dict(zip(columns, cells, strict=True))
+    return Row(values.pop("id"), values, f"{source}, line {line}")
+
+
+def _beside(tree: Tree, path: tuple[Step, ...], name: str, folder: Path) -> Path:
+    """The path of a file in the case file's folder or below it, wherever links may lead."""
+    outside = f"the file {quoted(name)} must be a relative path that stays in the folder of the case file"
+    try:
+        home = folder.resolve()
+        file = (home / name).resolve()
+    except (OSError, ValueError, RuntimeError):
+        tree.refuse(path, outside)
+    if Path(name).is_absolute() or ".." in Path(name).parts or not file.is_relative_to(home):
+        tree.refuse(path, outside)
+    return file

@@ -1,0 +1,177 @@
+"""The tree of a case file -> its pydantic models; says which line and field is wrong and what is allowed there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
+
+from attn_audit.case_yaml import Step, Tree, plain, quoted
+from attn_audit.evidence.records import BatchInfo, Limits, Message, Policy, Record
+
+MAX_CHARACTERS = 1_000_000
+ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+
+
+def _one_message(value: object) -> object:
+    """A template that is text stands for one message of the user."""
+    return [{"role": "user", "content": value}] if isinstance(value, str) else value
+
+
+Text = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+Messages = Annotated[tuple[Message, ...], Field(min_length=1)]
+Template = Annotated[Messages, BeforeValidator(_one_message, json_schema_input_type=Text | Messages)]
+NewTokens = Annotated[int, Field(ge=1, le=4096)]
+
+
+class NamedUnit(Record):
+    """A piece of the messages to be suppressed as one: quoted text or a regular expression, wherever it occurs."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["text"]}, {"required": ["pattern"]}]})
+
+    name: Name
+    text: Text | None = None
+    pattern: Text | None = None
+
+
+class CaseEntry(Record):
+    """One case, or with ``rows`` one for each row of a CSV file."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": [name]} for name in ("prompt", "messages", "template")]}
+    )
+
+    id: Annotated[str, Field(json_schema_extra={"pattern": f"^{ID_PATTERN}$"})] | None = None
+    prompt: Text | None = None
+    messages: Messages | None = None
+    template: Template | None = None
+    fields: dict[str, Text] | None = None
+    rows: Text | None = Field(None, description="CSV file beside the case file; columns: id and the template's fields")
+    units: tuple[NamedUnit, ...] = ()
+    answer: Text | None = Field(None, description="explain this answer instead of the model's own")
+    observed_answer: Text | None = Field(None, description="what production said")
+    contrast: Text | None = None
+    decision: Text | None = None
+    rationale: Text | None = None
+    notes: Text | None = None
+    max_new_tokens: NewTokens | None = None
+    policies: tuple[Policy, ...] = ()
+
+
+class FileSettings(Record):
+    """The settings a case file may bring; the command line resolves them."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    units: Text | None = None
+    max_new_tokens: NewTokens | None = Field(None, description="for cases that do not set their own; default 64")
+    max_memory: Text | None = None
+    threads: Text | None = None
+    seed: Text | None = None
+    format: Text | None = None
+
+
+class CaseFileSchema(BatchInfo):
+    """A case file: what is said about the batch, and its cases."""
+
+    model: Text | None = Field(None, description="folder, .gguf file or name of the model")
+    settings: FileSettings = FileSettings()
+    policies: tuple[Policy, ...] = Field((), description="for every case, before the case's own")
+    cases: tuple[CaseEntry, ...] = Field(min_length=1)
+
+
+SETTINGS = frozenset(FileSettings.model_fields)
+
+_INSIDE: Mapping[Step | None, type[Record]] = {
+    None: CaseFileSchema,
+    "cases": CaseEntry,
+    "settings": FileSettings,
+    "policies": Policy,
+    "limits": Limits,
+    "messages": Message,
+    "template": Message,
+    "units": NamedUnit,
+}
+_WANTED = {
+    "string_type": "be text",
+    "int_type": "be a whole number",
+    "int_parsing": "be a whole number",
+    "int_from_float": "be a whole number",
+    "float_type": "be a number",
+    "float_parsing": "be a number",
+    "finite_number": "be a finite number",
+    "tuple_type": "be a list",
+    "dict_type": "be a mapping of names to text",
+    "model_type": "be a mapping of fields to values",
+    "model_attributes_type": "be a mapping of fields to values",
+    "string_too_short": "not be empty",
+    "too_short": "not be empty",
+}
+
+
+def case_schema() -> dict[str, Any]:
+    """The JSON Schema of a case file (of JSON Lines: the object that ``batch`` and the lines stand for together)."""
+    return CaseFileSchema.model_json_schema()
+
+
+def validated(tree: Tree) -> CaseFileSchema:
+    """The file as its models. Raises the UsageError of the first wrong value, unknown fields before all others."""
+    try:
+        return CaseFileSchema.model_validate(plain(tree.root))
+    except ValidationError as error:
+        # A list of which every item is wrong is reported as too short as well.
+        found = [e for e in error.errors(include_url=False) if e["type"] != "too_short" or not e["input"]]
+        first = min(found, key=lambda e: (e["type"] != "extra_forbidden", tree.line(e["loc"])))
+        tree.refuse(first["loc"], _sentence(tree, first["loc"], first["type"], first["msg"], first["input"]))
+
+
+def place(tree: Tree, path: tuple[Step, ...]) -> str:
+    """Where in the file, in words: ``at the top level``, ``in case "a1"``, ``in policies 2 of case "a1"``."""
+    if not path:
+        return "at the top level"
+    words = [f" {step + 1}" if isinstance(step, int) else f" > {step}" for step in path]
+    if path[0] != "cases" or len(path) == 1:
+        return "in " + "".join(words).removeprefix(" > ")
+    case = case_name(tree, path)
+    inner = "".join(words[2:]).removeprefix(" > ")
+    return f"in {inner} of {case}" if inner else f"in {case}"
+
+
+def case_name(tree: Tree, path: tuple[Step, ...]) -> str:
+    """``case "a1"``, or ``case 3`` when it has no usable id; ``path`` begins with "cases" and its number."""
+    cases = tree.root.value
+    entries = cases["cases"].value if isinstance(cases, dict) else None
+    number = path[1]
+    if isinstance(entries, list) and isinstance(number, int):
+        entry = entries[number].value
+        if isinstance(entry, dict) and "id" in entry and isinstance(entry["id"].value, str):
+            return f"case {quoted(entry['id'].value)}"
+        return f"case {number + 1}"
+    return "the cases"
+
+
+def _sentence(tree: Tree, path: tuple[Step, ...], kind: str, message: str, value: object) -> str:
+    if not path:
+        return 'a case file begins with fields such as "title:" and "cases:"; this is not a mapping of fields to values'
+    where = place(tree, path[:-1])
+    if kind == "extra_forbidden":
+        names = [step for step in path[:-1] if isinstance(step, str)]
+        allowed = ", ".join(sorted(_INSIDE[names[-1] if names else None].model_fields))
+        return f"unknown field {quoted(str(path[-1]))} {where}; allowed here: {allowed}"
+    if kind == "missing":
+        return f"the field {quoted(str(path[-1]))} is missing {where}"
+    what = f"item {path[-1] + 1}" if isinstance(path[-1], int) else quoted(path[-1])
+    wanted = _WANTED.get(kind) or message.removeprefix("Input should ").removeprefix("String should ")
+    return f"{what} {where} must {wanted}, not {_described(value)}"
+
+
+def _described(value: object) -> str:
+    if isinstance(value, str):
+        return quoted(value) if value else "empty text"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list" if value else "an empty list"
+    return str(value)[:40]
