@@ -1,0 +1,1 @@
+"""Everything that needs a model: load, prompt, answer, units, suppression, sweep."""

