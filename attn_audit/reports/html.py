@@ -1,0 +1,125 @@
+"""Records to self-contained HTML: one file, one stylesheet, no script, and nothing that is fetched."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from attn_audit.evidence.errors import EvidenceError
+from attn_audit.evidence.records import Content, Evidence
+from attn_audit.evidence.statements import Plan, Seal, SealedCase
+from attn_audit.reports.numbers import size
+from attn_audit.reports.spans import check_lengths, fragments
+from attn_audit.reports.templates import render, templates_folder
+from attn_audit.reports.view import UnitRow, report_view, standing, supporting, unit_rows
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_INDEX_TOP = 3
+_LINK_LABELS = {"html": "Report", "pdf": "PDF"}
+
+
+@dataclass(frozen=True)
+class _Style:
+    """The inline stylesheet, and its sha256 in base64 as the content security policy names it."""
+
+    text: Markup
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Link:
+    path: str
+    label: str
+
+
+@dataclass(frozen=True)
+class _Summary:
+    answer: str
+    source: str
+    support: tuple[UnitRow, ...]
+    warnings: tuple[str, ...]
+    not_evaluated: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _IndexCase:
+    id: str
+    summary: _Summary | None
+    links: tuple[_Link, ...]
+
+
+def report(content: Content, evidence: Evidence) -> bytes:
+    """The report of one case. Raises EvidenceError when content and evidence do not fit together."""
+    return page(content, evidence, missing_glyphs=()).encode()
+
+
+def page(content: Content, evidence: Evidence, *, missing_glyphs: tuple[str, ...]) -> str:
+    """The report as text. ``missing_glyphs``: code points that the fonts at hand cannot draw (the PDF knows them)."""
+    values = {
+        "content": content,
+        "evidence": evidence,
+        "view": report_view(content, evidence),
+        "style": _style(),
+        "heat": _heat,
+        "size": size,
+        "number": _number,
+        "missing_glyphs": missing_glyphs,
+    }
+    return render("report.html.j2", values)
+
+
+def index(plan: Plan, seal: Seal, cases: Mapping[str, tuple[Content, Evidence]]) -> bytes:
+    """The batch at a glance, in the order of the seal. ``cases``: what is at hand of the finished cases, by id."""
+    values = {
+        "plan": plan,
+        "seal": seal,
+        "standing": standing(seal.signer),
+        "title": next((content.batch.title for content, _ in cases.values()), None),
+        "troubles": tuple(case for case in seal.cases if case.status != "ok"),
+        "cases": tuple(_index_case(case, plan, cases) for case in seal.cases if case.status == "ok"),
+        "style": _style(),
+    }
+    return render("index.html.j2", values).encode()
+
+
+def _index_case(case: SealedCase, plan: Plan, cases: Mapping[str, tuple[Content, Evidence]]) -> _IndexCase:
+    if not _ID.fullmatch(case.id):
+        raise EvidenceError(f"seal: {case.id!r} is not a case id; a link to it would not be safe.")
+    if case.id not in cases:
+        return _IndexCase(case.id, None, ())
+    links = tuple(_Link(f"cases/{case.id}/report.{view}", _LINK_LABELS[view]) for view in plan.views)
+    return _IndexCase(case.id, _summary(*cases[case.id]), links)
+
+
+def _summary(content: Content, evidence: Evidence) -> _Summary:
+    check_lengths(content, evidence)
+    fragments(content, evidence)
+    return _Summary(
+        answer=content.answer.text,
+        source=evidence.answer.source,
+        support=supporting(unit_rows(content, evidence))[:_INDEX_TOP],
+        warnings=tuple(warning.code for warning in evidence.warnings),
+        not_evaluated=evidence.not_evaluated,
+    )
+
+
+def _style() -> _Style:
+    text = (templates_folder() / "report.css").read_text(encoding="utf-8")
+    return _Style(Markup(text), base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())  # noqa: S704
+
+
+def _heat(level: int) -> str:
+    """CSS class of a level on -5..5."""
+    if level == 0:
+        return "h-0"
+    return f"h-pos-{level}" if level > 0 else f"h-neg-{-level}"
+
+
+def _number(value: float) -> str:
+    """A small difference of logits."""
+    return f"{value:.2g}"

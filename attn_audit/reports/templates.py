@@ -1,0 +1,68 @@
+"""The template files of the reports: where they are, what their digest is, and the one way to render them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from attn_audit.evidence.errors import UsageError
+from attn_audit.reports.text import direction, exact, parts, visible
+
+
+def templates_folder() -> Path:
+    """``attn_audit/templates`` of an installed package, else ``templates`` of the checkout. Raises UsageError."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "templates", package.parent / "templates"):
+        if (folder / "report.html.j2").is_file():
+            return folder
+    raise UsageError("The report templates are missing beside the package; install attn-audit again.")
+
+
+def template_digest() -> str:
+    """sha256 over the sorted names and contents of all template files, each preceded by its length in bytes."""
+    folder = templates_folder()
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if _counts(path)}
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        for field in (name.encode(), files[name]):
+            digest.update(len(field).to_bytes(8, "big") + field)
+    return digest.hexdigest()
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """The template with its values, escaped."""
+    return _environment(templates_folder()).get_template(template).render(values)
+
+
+def _counts(path: Path) -> bool:
+    return path.is_file() and path.name.endswith((".j2", ".css", ".toml"))
+
+
+@cache
+def _environment(folder: Path) -> Environment:
+    # autoescape is stated, since by default it goes by file ending and `.j2` is none of them (attacks 32 and 33).
+    environment = Environment(
+        autoescape=True,
+        loader=FileSystemLoader(folder),
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        auto_reload=False,
+    )
+    environment.filters["parts"] = parts
+    environment.filters["exact"] = exact
+    environment.filters["direction"] = direction
+    return environment
+
+
+def _shown(value: Any) -> Any:
+    """What every expression of every template goes through, so that no hidden character reaches a page (attack 36)."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

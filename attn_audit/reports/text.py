@@ -1,0 +1,79 @@
+"""Text that somebody else wrote to text that can be shown: what is invisible is written out as its code point."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+# A fixed table and not `unicodedata`: a report must not change with the Python that draws it. Control characters but
+# newline and tab, format characters (bidi controls, zero-width, tags), variation selectors, fillers that are drawn as
+# nothing, line separators, surrogates, private use, noncharacters. Visible format characters (U+0600) are left out.
+_HIDDEN = re.compile(
+    "["
+    "\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0"
+    "\ufff0-\ufffb\ufffe\uffff\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff\U000f0000-\U0010ffff"
+    "]"
+)
+_RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\U00010800-\U00010fff\U0001e800-\U0001eeff"
+_FIRST_LETTER = re.compile(f"(?P<rtl>[{_RIGHT_TO_LEFT}])|[^\\W\\d_]")
+_FOREIGN = re.compile("[^\t\n -~]")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A run of text as it is shown; ``code_point`` when it stands for a character that cannot be seen."""
+
+    text: str
+    code_point: bool
+
+
+def code_point(character: str) -> str:
+    """``⟨U+202E⟩`` for the character U+202E."""
+    return f"⟨U+{ord(character):04X}⟩"
+
+
+def visible(text: str) -> str:
+    """The text with every hidden character written out as its code point; newline and tab are kept."""
+    return _HIDDEN.sub(lambda found: code_point(found.group()), text)
+
+
+def hidden(text: str) -> int:
+    """How many characters of the text ``visible`` writes out."""
+    return len(_HIDDEN.findall(text))
+
+
+def exact(name: str) -> str:
+    """A name that must not be mistaken for a look-alike: each character outside ASCII is followed by its code point."""
+    return _FOREIGN.sub(lambda found: _beside(found.group()), name)
+
+
+def parts(text: str) -> tuple[Part, ...]:
+    """The shown text in runs, so that a layout can tell written-out code points from text that merely looks so."""
+    runs: list[Part] = []
+    done = 0
+    for found in _HIDDEN.finditer(text):
+        if found.start() > done:
+            runs.append(Part(text[done : found.start()], code_point=False))
+        runs.append(Part(code_point(found.group()), code_point=True))
+        done = found.end()
+    if done < len(text):
+        runs.append(Part(text[done:], code_point=False))
+    return tuple(runs)
+
+
+def direction(text: str) -> Literal["ltr", "rtl"]:
+    """The base direction of a text: that of its first letter. Stated, since not every renderer finds it by itself."""
+    found = _FIRST_LETTER.search(text)
+    return "rtl" if found is not None and found.group("rtl") else "ltr"
+
+
+def shortened(text: str, length: int) -> str:
+    """At most ``length`` characters of the text; says how many there are when some are left out."""
+    return text if len(text) <= length else f"{text[:length].rstrip()} … ({len(text)} characters)"
+
+
+def _beside(character: str) -> str:
+    return code_point(character) if _HIDDEN.fullmatch(character) else character + code_point(character)
