@@ -1,0 +1,30 @@
+"""Where things are printed: data to stdout, everything else to stderr; colour and progress only on a terminal."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.text import Text
+
+from attn_audit.reports.text import visible
+
+
+def stdout() -> Console:
+    """For data."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def stderr() -> Console:
+    """For everything else."""
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def complain(sentence: str) -> None:
+    """One sentence of error; control characters in it are shown, not obeyed."""
+    stderr().print(Text.assemble(("error: ", "bold red"), visible(sentence)))
+
+
+def advise(sentence: str) -> None:
+    """One sentence the user should know, on stderr."""
+    stderr().print(Text.assemble(("note: ", "bold"), visible(sentence)))

@@ -1,0 +1,51 @@
+"""A key file on the command line to a key that signs: its principal, and its passphrase from where it may come."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import typer
+
+from attn_audit.evidence.errors import UsageError
+from attn_audit.evidence.keys import SigningKey, is_encrypted, load_private, read_private
+from attn_audit.evidence.trust import read_allowed_signers
+
+PASSPHRASE_VARIABLE = "ATTN_AUDIT_KEY_PASSPHRASE"  # noqa: S105  (the name of a variable)
+_PASSPHRASE_LIMIT = 4096
+
+
+def signing_key(path: Path, passphrase_fd: int | None, environment: Mapping[str, str]) -> SigningKey:
+    """The private key in ``path``; ``path``.allowed_signers beside it says as whom it signs. Raises UsageError."""
+    data = read_private(path)
+    phrase = passphrase(f"Passphrase of {path}: ", passphrase_fd, environment) if is_encrypted(data) else None
+    unnamed = load_private(data, phrase, "unnamed", str(path))
+    signers = signers_beside(path)
+    if not signers.is_file():
+        raise UsageError(f"key {path} has no {signers.name} beside it, which names who signs with it")
+    for trusted in read_allowed_signers(signers):
+        if trusted.key_id == unnamed.key_id:
+            return load_private(data, phrase, trusted.principals[0], str(path))
+    raise UsageError(f"{signers} does not name the key {path}; it names another one")
+
+
+def signers_beside(key: Path) -> Path:
+    """The file that ``keygen`` wrote beside the key, for those who verify."""
+    return key.with_name(key.name + ".allowed_signers")
+
+
+def passphrase(prompt: str, descriptor: int | None, environment: Mapping[str, str]) -> bytes:
+    """From the file descriptor, the environment, or a prompt; never from an argument. Raises UsageError."""
+    if descriptor is not None:
+        try:
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read(_PASSPHRASE_LIMIT).split(b"\n", 1)[0]
+        except OSError as error:
+            raise UsageError(f"file descriptor {descriptor} cannot be read: {error.strerror}") from None
+    if PASSPHRASE_VARIABLE in environment:
+        return environment[PASSPHRASE_VARIABLE].encode()
+    if not sys.stdin.isatty():
+        raise UsageError(f"the key needs a passphrase: set {PASSPHRASE_VARIABLE} or give --passphrase-fd N")
+    return str(typer.prompt(prompt, hide_input=True, prompt_suffix="", err=True)).encode()

@@ -1,0 +1,30 @@
+"""An audit folder, or one case in it, to the list of all checks and their results. Needs no model and no torch.
+
+Every check is made and listed, not only the first that fails; the exit code is the first that applies of 21, 22, 20.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attn_audit.evidence import bundle
+from attn_audit.evidence.errors import UsageError
+from attn_audit.evidence.trust import TrustedKey
+from attn_audit.verify.batch import verify_batch
+from attn_audit.verify.case import verify_case
+from attn_audit.verify.report import Report
+from attn_audit.verify.signature import statement_file
+
+
+def verify(path: Path, trusted: tuple[TrustedKey, ...]) -> Report:
+    """Check an audit folder, or one case of it, against the keys the reader trusts. Raises UsageError when ``path`` is
+    neither."""
+    report = Report()
+    if statement_file(path, bundle.ATTESTATION).exists():
+        verify_case(report, path, trusted)
+        report.note(path.name, "batch", "only this case was checked, not whether its batch is whole")
+    elif (path / bundle.CASES).is_dir() or statement_file(path, bundle.PLAN).exists():
+        verify_batch(report, path, trusted)
+    else:
+        raise UsageError(f"{path} is neither an audit folder nor a case in one (no plan, no attestation)")
+    return report

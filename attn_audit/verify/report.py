@@ -1,0 +1,78 @@
+"""The list of checks and their results, from which the exit code follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from attn_audit.evidence.errors import EvidenceError
+from attn_audit.evidence.records import Content, Evidence
+from attn_audit.evidence.trust import TrustedKey
+
+CHANGED, UNTRUSTED, NOT_AS_PLANNED = 20, 21, 22
+_PRECEDENCE = (UNTRUSTED, NOT_AS_PLANNED, CHANGED)
+Outcome = Literal["ok", "failed", "note"]
+
+
+class NotAsPlanned(EvidenceError):
+    """The batch is not the planned one."""
+
+    exit_code = NOT_AS_PLANNED
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check on one thing (the batch, or a case by its id), and how it came out."""
+
+    subject: str
+    name: str
+    outcome: Outcome
+    detail: str = ""
+    exit_code: int = 0
+
+
+@dataclass
+class Report:
+    """The checks so far, and the cases whose every byte was accounted for."""
+
+    checks: list[Check] = field(default_factory=list)
+    cases: dict[str, VerifiedCase] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """The first that applies of 21, 22, 20; 0 when all is well."""
+        codes = {check.exit_code for check in self.checks if check.outcome == "failed"}
+        return next((code for code in _PRECEDENCE if code in codes), 0)
+
+    def succeed(self, subject: str, name: str) -> None:
+        """List a success."""
+        self.checks.append(Check(subject, name, "ok"))
+
+    def fail(self, subject: str, name: str, error: EvidenceError) -> None:
+        """List a failure."""
+        self.checks.append(Check(subject, name, "failed", str(error), error.exit_code))
+
+    @contextmanager
+    def check(self, subject: str, name: str) -> Iterator[None]:
+        """Record the check's outcome; a failure is listed and the next check goes on."""
+        try:
+            yield
+        except EvidenceError as error:
+            self.fail(subject, name, error)
+        else:
+            self.succeed(subject, name)
+
+    def note(self, subject: str, name: str, detail: str) -> None:
+        self.checks.append(Check(subject, name, "note", detail))
+
+
+@dataclass(frozen=True)
+class VerifiedCase:
+    """Content and evidence whose digests a statement names; ``key`` is the trusted key that signed it, None when the
+    signature was not checked against one."""
+
+    content: Content
+    evidence: Evidence
+    key: TrustedKey | None
