@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from attn_audit.measure.prompt import render, tokenise_answer
 from attn_audit.measure.sweep import plan, sweep
 from attn_audit.measure.units import cut
 
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
 BOUND = 1e-4  # nats per answer token, float32
 PROMPT = tuple(range(5, 29))
 ANSWER = (40, 41, 42, 43)
@@ -35,54 +37,9 @@ def nothing(done: int, total: int) -> None:
     """No progress is drawn."""
 
 
-@pytest.fixture(scope="module", params=sorted(tiny.FAMILIES))
-def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Model]:
-    folder = tiny.folder(tmp_path_factory.mktemp("models") / request.param, request.param)
-    return request.param, load(locate(str(folder)), seed=0)
-
-
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return load(locate(str(tiny.folder(tmp_path_factory.mktemp("models") / "llama"))), seed=0)
-
-
-def test_sweep_equals_the_formula(family: tuple[str, Model]) -> None:
-    name, model = family
-    if name in ("mistral", "gemma2"):
-        pytest.skip("windows differ by layer there; test_sliding_window_layers covers them")
-    units = tuple(unit((start, start + 2)) for start in range(0, 24, 2))
-    scores, _ = sweep(model, score(model, PROMPT, ANSWER), units, 5, nothing)
-    for one, row in zip(units, scores, strict=True):
-        expected = reference.log_probabilities(model.network, PROMPT, ANSWER, one.runs)
-        assert torch.allclose(torch.tensor(row, dtype=torch.float64), expected, atol=BOUND, rtol=0), one.runs
-
-
-def test_sliding_window_layers(family: tuple[str, Model]) -> None:
-    """All layers of this Mistral have the window; a unit that left it acts only through what read it."""
-    name, model = family
-    if name != "mistral":
-        pytest.skip("one family is enough")
-    units = tuple(unit((start, start + 3)) for start in range(0, 24, 3))
-    scores, _ = sweep(model, score(model, PROMPT, ANSWER), units, 4, nothing)
-    for one, row in zip(units, scores, strict=True):
-        expected = reference.log_probabilities(model.network, PROMPT, ANSWER, one.runs, window=8)
-        assert torch.allclose(torch.tensor(row, dtype=torch.float64), expected, atol=BOUND, rtol=0), one.runs
-
-
-def test_base_equals_the_library(family: tuple[str, Model]) -> None:
-    _, model = family
-    found = score(model, PROMPT, ANSWER).log_probabilities.double()
-    assert torch.allclose(found, reference.untouched(model.network, PROMPT, ANSWER), atol=BOUND, rtol=0)
-
-
-def test_empty_suppression_is_the_untouched_model(family: tuple[str, Model]) -> None:
-    _, model = family
-    ids = torch.tensor([[*PROMPT, *ANSWER]])
-    with torch.inference_mode():
-        untouched = model.network(input_ids=ids).logits
-        with attention.suppression(), attention.suppressing(torch.zeros(1, ids.shape[1], dtype=torch.bool)):
-            empty = model.network(input_ids=ids).logits
-    assert (untouched - empty).abs().max() <= BOUND
 
 
 runs = st.sets(st.integers(0, 23), min_size=1, max_size=10).map(
@@ -96,7 +53,7 @@ def test_any_units_in_any_batches_equal_the_formula(
     llama: Model, units: list[tuple[tuple[int, int], ...]], rows: int
 ) -> None:
     made = tuple(unit(*one) for one in units)
-    scores, _ = sweep(llama, score(llama, PROMPT, ANSWER), made, rows, nothing)
+    scores, *_ = sweep(llama, score(llama, PROMPT, ANSWER), made, rows, nothing)
     for one, row in zip(made, scores, strict=True):
         expected = reference.log_probabilities(llama.network, PROMPT, ANSWER, one.runs)
         assert torch.allclose(torch.tensor(row, dtype=torch.float64), expected, atol=BOUND, rtol=0)
@@ -114,15 +71,15 @@ def test_plan_measures_each_unit_once(starts: list[tuple[int, int]], rows: int) 
 
 def test_rows_of_the_unit_keep_themselves(llama: Model) -> None:
     """The whole prompt as one unit: no row is empty, so nothing is NaN."""
-    scores, _ = sweep(llama, score(llama, PROMPT, ANSWER), (unit((0, len(PROMPT))),), 1, nothing)
+    scores, *_ = sweep(llama, score(llama, PROMPT, ANSWER), (unit((0, len(PROMPT))),), 1, nothing)
     assert all(abs(value) < 1e6 for value in scores[0])
 
 
 def test_suppression_raises_nothing_where_the_formula_lowers(llama: Model) -> None:
     """A naive multiplication of negative scores raises attention; here a knocked column has exactly no influence."""
     other = (*PROMPT[:7], 99, *PROMPT[8:])
-    one, _ = sweep(llama, score(llama, PROMPT, ANSWER), (unit((7, 8)),), 1, nothing)
-    two, _ = sweep(llama, score(llama, other, ANSWER), (unit((7, 8)),), 1, nothing)
+    one, *_ = sweep(llama, score(llama, PROMPT, ANSWER), (unit((7, 8)),), 1, nothing)
+    two, *_ = sweep(llama, score(llama, other, ANSWER), (unit((7, 8)),), 1, nothing)
     assert one[0] == pytest.approx(two[0], abs=2e-5)
 
 
@@ -131,7 +88,11 @@ def test_the_library_is_restored_also_after_an_exception(llama: Model) -> None:
     before = llama.network(input_ids=ids).logits
     columns = torch.zeros(1, len(PROMPT), dtype=torch.bool)
     columns[0, 3] = True
-    with pytest.raises(RuntimeError, match="on purpose"), attention.suppression(), attention.suppressing(columns):
+    with (
+        pytest.raises(RuntimeError, match="on purpose"),
+        attention.suppression(llama.network) as suppress,
+        suppress(columns),
+    ):
         raise RuntimeError("on purpose")
     registered = AttentionMaskInterface()
     assert registered["sdpa"] is sdpa_mask
@@ -149,11 +110,11 @@ def test_attack_31_recurrent_model_is_refused(tmp_path: Path) -> None:
 def test_real_model_every_unit_equals_the_formula(smollm2: Model) -> None:
     question = "Maria earns 4,000 euros and has no debts. May she borrow 500 euros? Yes or no?"
     case = Case(id="a", messages=(Message(role="user", content=question),), max_new_tokens=4)
-    prompt = render(smollm2.tokenizer, case.messages)
+    prompt = render(smollm2.tokenizer, case.messages, NOW)
     answer = tokenise_answer(smollm2.tokenizer, "Yes, she may.").ids
     units = cut(case, prompt, "word")
     base = score(smollm2, prompt.ids, answer)
-    scores, took = sweep(smollm2, base, units, 8, nothing)
+    scores, took, _ = sweep(smollm2, base, units, 8, nothing)
     worst = max(
         (
             torch.tensor(row, dtype=torch.float64)

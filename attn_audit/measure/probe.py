@@ -1,11 +1,14 @@
 """Proof, on the very model, that suppressing a column cuts every path from it; otherwise the model is refused.
 
-Five measurements on random tokens longer than any attention window (docs/method.md): causality, empty suppression,
-effect, leak, prefix reuse. Recurrent and linear-attention layers carry a token past its suppressed column and leak.
+Five measurements on random tokens longer than any attention window (docs/method.md). First without reuse: causality,
+effect, leak; recurrent and linear-attention layers carry a token past its suppressed column and leak. Then with the
+keys and values of the beginning: empty suppression, prefix reuse.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import isnan
 from typing import Any
 
@@ -15,13 +18,28 @@ from transformers import DynamicCache
 
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.records import Probe
-from attn_audit.measure.attention import suppressing, suppression
+from attn_audit.judge.probe import LEAST_EFFECT, TOLERANCE
+from attn_audit.measure.attention import Suppress, suppression
 from attn_audit.measure.cache import prefix
 
-TOLERANCE = 1e-3  # logits, float32; sound models stay below 1e-5, others fail by whole logits
-_LEAST_EFFECT = 1e-6
-_TOKENS = 24
-_WINDOWS = ("sliding_window", "attention_chunk_size", "window_size", "local_attention_window")
+_TOKENS = 24  # beyond the longest window
+_EARLY = 8  # this column leaves every window before the last row
+_LATE = 10  # from the end: the beginning that is reused up to here is longer than any window
+_WINDOWS = (
+    "sliding_window",
+    "sliding_window_size",
+    "sliding_windows",
+    "attention_chunk_size",
+    "attention_window",
+    "attention_window_size",
+    "local_attention",
+    "window_size",
+)
+_LARGEST_CONTEXT = 2**31  # tokens; larger numbers stand for "no limit"
+_CONTEXTS = ("max_position_embeddings", "max_seq_len", "n_positions", "context_length", "seq_length")
+# What a model raises whose layers or cache are not those of attention; they share no base below Exception.
+_FOREIGN = (TypeError, ValueError, AttributeError, IndexError, KeyError, RuntimeError, NotImplementedError)
+Run = Callable[..., Tensor]
 
 
 def probe(network: Any, seed: int) -> Probe:
@@ -31,75 +49,148 @@ def probe(network: Any, seed: int) -> Probe:
     if getattr(config, "_attn_implementation", None) not in ("sdpa", "eager"):
         raise UsageError(f"model {name} uses an attention that cannot be suppressed; it is refused")
     length = _length(config)
-    generator = torch.Generator().manual_seed(seed)
-    ids = torch.randint(config.vocab_size, (1, length), generator=generator)
-    try:
-        with torch.inference_mode(), suppression():
-            found = _measure(network, ids)
-    except (TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"model {name} cannot be measured: its attention does not take the probe ({reason})") from None
-    _judge(found, name)
-    return found
-
-
-def _length(config: Any) -> int:
-    """Longer than any window or block, so that masks that crop are seen cropping."""
-    windows = [getattr(config, name, None) for name in _WINDOWS]
-    longest = max((window for window in windows if isinstance(window, int)), default=0)
-    context = getattr(config, "max_position_embeddings", None) or _TOKENS
-    return int(min(longest + _TOKENS, context))
-
-
-def _measure(network: Any, ids: Tensor) -> Probe:
-    length = ids.shape[1]
-    column = length // 3
-    start = column + 1
-    cache = DynamicCache()
-    untouched = _logits(network, ids, past_key_values=cache)
-    other = ids.clone()
-    other[0, column] = (ids[0, column] + 1) % network.config.get_text_config().vocab_size
-    nothing = torch.zeros(1, length, dtype=torch.bool)
-    knocked = nothing.clone()
-    knocked[0, column] = True
-    with suppressing(nothing):
-        empty = _logits(network, ids)
-    with suppressing(knocked):
-        cut = _logits(network, ids)
-        cut_other = _logits(network, other)
-        reused = _logits(network, ids[:, start:], past_key_values=prefix(cache, start, 1))
-    changed = _logits(network, other)
+    if length < _EARLY + _LATE:
+        raise UsageError(f"model {name} is refused: a context of {length} tokens is too short for the probe")
+    ids = torch.randint(config.vocab_size, (1, length), generator=torch.Generator().manual_seed(seed))
+    with torch.inference_mode(), suppression(network) as suppress:
+        with _refused_for(f"model {name} cannot be measured: its layers do not take the probe"):
+            untouched, causal, effect, leak = _paths(network, ids, suppress)
+        _judge_paths(name, causal, effect, leak)
+        with _refused_for(f"model {name} is refused: keys and values of the beginning cannot be reused"):
+            empty, reuse = _reuse(network, ids, suppress, untouched)
+        _judge_reuse(name, empty, reuse)
     return Probe(
         tokens=length,
-        causal=_difference(untouched[:, :column], changed[:, :column]),
-        empty_suppression=_difference(untouched, empty),
-        effect=_difference(untouched[:, start:], cut[:, start:]),
-        leak=_difference(cut[:, start:], cut_other[:, start:]),
-        prefix_reuse=_difference(cut[:, start:], reused),
+        causal=causal,
+        empty_suppression=empty,
+        effect=effect,
+        leak=leak,
+        prefix_reuse=reuse,
         tolerance=TOLERANCE,
     )
 
 
-def _judge(found: Probe, name: str) -> None:
+def context_length(config: Any) -> int | None:
+    """The most tokens that a text configuration allows, or None where it states no limit."""
+    stated = (getattr(config, name, None) for name in _CONTEXTS)
+    return next((value for value in stated if isinstance(value, int) and 0 < value <= _LARGEST_CONTEXT), None)
+
+
+def longest_window(config: Any) -> int:
+    """The longest window or block of any layer in tokens, 0 without one. Layers may have settings of their own."""
+    layers = config.per_layer_config if getattr(config, "is_heterogeneous", False) else [config]
+    return max((window for layer in layers for window in _windows(layer)), default=0)
+
+
+def _windows(config: Any) -> Iterator[int]:
+    types = getattr(config, "layer_types", None)
+    if types and set(types) == {"full_attention"}:
+        return  # a window may be stated and not used
+    for name in _WINDOWS:
+        value = getattr(config, name, None)
+        for window in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(window, int):
+                yield window
+
+
+def _length(config: Any) -> int:
+    length = longest_window(config) + _TOKENS
+    return min(length, context_length(config) or length)
+
+
+@contextmanager
+def _refused_for(reason: str) -> Iterator[None]:
+    """The exceptions of foreign layers and caches, as the refusal that they are."""
+    try:
+        yield
+    except _FOREIGN as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"{reason}: {said.rstrip('.')}") from None
+
+
+def _paths(network: Any, ids: Tensor, suppress: Suppress) -> tuple[Tensor, float, float, float]:
+    """The untouched logits, and three largest differences: causality, effect, leak. Nothing is reused."""
+    rows = _rows(ids.shape[1])
+    before, after = rows < _EARLY, rows > _EARLY
+    knocked = _column(ids, _EARLY)
+    other = ids.clone()
+    other[0, _EARLY] = (ids[0, _EARLY] + 1) % network.config.get_text_config().vocab_size
+    untouched = _logits(network, ids, rows, use_cache=False)
+    with suppress(knocked):
+        cut = _logits(network, ids, rows, use_cache=False)
+        cut_other = _logits(network, other, rows, use_cache=False)
+    # A row that saw a later column differs when the attention to it is cut, or, by another path, when its token is.
+    seen = torch.maximum((untouched - cut).abs(), (cut - cut_other).abs())[:, before]
+    return (
+        untouched,
+        _largest(seen),
+        _largest(untouched[:, after] - cut[:, after]),
+        _largest(cut[:, after] - cut_other[:, after]),
+    )
+
+
+def _reuse(network: Any, ids: Tensor, suppress: Suppress, untouched: Tensor) -> tuple[float, float]:
+    """Two largest differences: of an empty suppression that keeps keys and values, and of what follows, from them."""
+    length = ids.shape[1]
+    rows = _rows(length)
+    start = length - _LATE + 1
+    knocked = _column(ids, start - 1)
+    cache = DynamicCache()
+    with suppress(torch.zeros_like(knocked)):
+        empty = _logits(network, ids, rows, past_key_values=cache)
+    with suppress(knocked):
+        cut = _logits(network, ids, rows, use_cache=False)[:, rows >= start]
+        following = torch.arange(length - start)
+        reused = _logits(network, ids[:, start:], following, past_key_values=prefix(cache, start, 1))
+    return _largest(untouched - empty), _largest(cut - reused)
+
+
+def _judge_paths(name: str, causal: float, effect: float, leak: float) -> None:
+    if effect == float("inf"):
+        raise UsageError(f"model {name} is refused: its output is not a number; its weights may be damaged")
     reasons = {
-        "its layers let a token see later ones (not causal)": found.causal > found.tolerance,
-        "an empty suppression already changes its output": found.empty_suppression > found.tolerance,
-        "suppressing the attention to a token changes nothing: its layers are recurrent or do not attend": found.effect
-        < _LEAST_EFFECT,
-        "a token still reaches later ones when the attention to it is suppressed, as in recurrent or linear-attention "
-        "layers": found.leak > found.tolerance,
-        "keys and values of the beginning cannot be reused": found.prefix_reuse > found.tolerance,
+        f"its layers let a token see later ones (logits differ by {causal:.2g}), so it is not causal": causal
+        > TOLERANCE,
+        "suppressing the attention to a token changes nothing: its layers are recurrent or do not attend": effect
+        < LEAST_EFFECT,
+        "a token still reaches later ones when the attention to it is suppressed, as in recurrent, convolution or "
+        f"linear-attention layers (logits differ by {leak:.2g})": leak > TOLERANCE,
     }
+    _refuse(name, reasons)
+
+
+def _judge_reuse(name: str, empty: float, reuse: float) -> None:
+    reasons = {
+        f"an empty suppression already changes its output (logits differ by {empty:.2g})": empty > TOLERANCE,
+        f"keys and values of the beginning cannot be reused (logits differ by {reuse:.2g})": reuse > TOLERANCE,
+    }
+    _refuse(name, reasons)
+
+
+def _refuse(name: str, reasons: dict[str, bool]) -> None:
     for reason, holds in reasons.items():
         if holds:
             raise UsageError(f"model {name} is refused: {reason}; its map would be meaningless")
 
 
-def _logits(network: Any, ids: Tensor, **options: Any) -> Tensor:
-    return network(input_ids=ids, **options).logits.float()  # type: ignore[no-any-return]
+def _rows(length: int) -> Tensor:
+    """Rows whose logits are compared: the first and the last, since all of them may not fit the memory."""
+    return torch.cat((torch.arange(min(_TOKENS, length)), torch.arange(max(_TOKENS, length - _TOKENS), length)))
 
 
-def _difference(one: Tensor, other: Tensor) -> float:
-    """Largest absolute difference; infinite where a value is not a number."""
-    worst = (one - other).abs().max().item()
+def _column(ids: Tensor, position: int) -> Tensor:
+    columns = torch.zeros(1, ids.shape[1], dtype=torch.bool)
+    columns[0, position] = True
+    return columns
+
+
+def _logits(network: Any, ids: Tensor, rows: Tensor, **options: Any) -> Tensor:
+    """(1, rows, vocabulary) logits at ``rows`` of these ids. A model without that option gives them all."""
+    found: Tensor = network(input_ids=ids, logits_to_keep=rows, **options).logits.float()
+    return found if found.shape[1] == len(rows) else found[:, rows]
+
+
+def _largest(differences: Tensor) -> float:
+    """Largest absolute value; infinite where a value is not a number, 0 where there is none."""
+    worst = differences.abs().max().item() if differences.numel() else 0.0
     return float("inf") if isnan(worst) else float(worst)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
-
-import jinja2
 
 from attn_audit.evidence.errors import CaseError
 from attn_audit.evidence.records import AnswerText, Message, Prompt, Segment
@@ -15,14 +15,56 @@ from attn_audit.evidence.records import AnswerText, Message, Prompt, Segment
 _STAND_IN = "\ue000{}\ue001"
 
 
-def render(tokenizer: Any, messages: tuple[Message, ...]) -> Prompt:
-    """Through the chat template when the model has one, as plain text to complete otherwise. Raises CaseError."""
+class _Template:
+    """The model's chat template, with the clock it may ask for."""
+
+    def __init__(self, tokenizer: Any, now: datetime) -> None:
+        self._tokenizer = tokenizer
+        self._now = now.astimezone(UTC)
+        self._asked = False
+
+    @property
+    def date(self) -> str | None:
+        """The time that the template wrote into the prompt, None where it asked for none."""
+        return self._now.strftime("%Y-%m-%dT%H:%M:%SZ") if self._asked else None
+
+    def __call__(self, messages: tuple[Message, ...]) -> str:
+        """Rendered, with the opening of the model's turn. Raises CaseError, which holds no text of the case."""
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        with _blamed_on_template():
+            return str(
+                self._tokenizer.apply_chat_template(
+                    turns, tokenize=False, add_generation_prompt=True, strftime_now=self._strftime_now
+                )
+            )
+
+    def _strftime_now(self, form: str) -> str:
+        self._asked = True
+        return self._now.strftime(form)
+
+
+@contextmanager
+def _blamed_on_template() -> Iterator[None]:
+    """A template is a program and can fail in any way; its messages may quote the case, so they are not repeated."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001
+        raise CaseError(
+            f"the model's chat template refuses these messages ({type(error).__name__}); many templates take no system "
+            "message, or want user and assistant to alternate"
+        ) from None
+
+
+def render(tokenizer: Any, messages: tuple[Message, ...], now: datetime) -> Prompt:
+    """Through the chat template when the model has one, as plain text to complete otherwise. ``now`` is the time that
+    templates which print the date are given. Raises CaseError."""
     if tokenizer.chat_template is None:
         return _completion(tokenizer, messages)
-    rendered = _apply(tokenizer, messages)
-    segments = tuple(_segments(tokenizer, messages, rendered))
+    template = _Template(tokenizer, now)
+    rendered = template(messages)
+    segments = tuple(_segments(template, messages, rendered))
     encoded = tokenizer(rendered, add_special_tokens=False, return_offsets_mapping=True)
-    return _prompt(rendered, encoded, segments)
+    return _prompt(tokenizer, rendered, encoded, segments, template.date)
 
 
 def tokenise_answer(tokenizer: Any, text: str) -> AnswerText:
@@ -59,39 +101,33 @@ def _completion(tokenizer: Any, messages: tuple[Message, ...]) -> Prompt:
         raise CaseError("this model has no chat template, so it can complete a prompt but not follow several messages")
     text = messages[0].content
     encoded = tokenizer(text, add_special_tokens=True, return_offsets_mapping=True)
-    return _prompt(text, encoded, (Segment(message=0, start=0, end=len(text), rendered=0),))
+    return _prompt(tokenizer, text, encoded, (Segment(message=0, start=0, end=len(text), rendered=0),), None)
 
 
-def _prompt(rendered: str, encoded: Any, segments: tuple[Segment, ...]) -> Prompt:
-    return Prompt(
-        rendered=rendered,
-        ids=tuple(encoded["input_ids"]),
-        offsets=_pairs(encoded["offset_mapping"]),
-        segments=segments,
+def _prompt(tokenizer: Any, rendered: str, encoded: Any, segments: tuple[Segment, ...], date: str | None) -> Prompt:
+    ids, offsets = tuple(encoded["input_ids"]), _pairs(encoded["offset_mapping"])
+    ranges = [(segment.rendered, segment.rendered + segment.end - segment.start) for segment in segments]
+    special = set(tokenizer.all_special_ids)
+    typed = tuple(
+        position
+        for position, (token, (start, end)) in enumerate(zip(ids, offsets, strict=True))
+        if token in special and start < end and any(first <= start and end <= last for first, last in ranges)
     )
+    return Prompt(rendered=rendered, ids=ids, offsets=offsets, segments=segments, special=typed, date=date)
 
 
 def _pairs(offsets: Any) -> tuple[tuple[int, int], ...]:
     return tuple((int(start), int(end)) for start, end in offsets)
 
 
-def _apply(tokenizer: Any, messages: tuple[Message, ...]) -> str:
-    turns = [{"role": message.role, "content": message.content} for message in messages]
-    try:
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-    except (jinja2.TemplateError, TypeError, ValueError) as error:
-        raise CaseError(f"the model's chat template refuses these messages: {error}") from None
-
-
-def _segments(tokenizer: Any, messages: tuple[Message, ...], rendered: str) -> Iterator[Segment]:
+def _segments(template: _Template, messages: tuple[Message, ...], rendered: str) -> Iterator[Segment]:
     """The template's own text is found by rendering stand-ins; the messages must fill exactly the gaps between it."""
     changed = CaseError(
         "the model's chat template changes the text of the messages, so the map could not be drawn on them honestly"
     )
     names = [_STAND_IN.format(index) for index in range(len(messages))]
-    skeleton = _apply(
-        tokenizer,
-        tuple(message.model_copy(update={"content": name}) for message, name in zip(messages, names, strict=True)),
+    skeleton = template(
+        tuple(message.model_copy(update={"content": name}) for message, name in zip(messages, names, strict=True))
     )
     at = 0
     for index, (message, name) in enumerate(zip(messages, names, strict=True)):

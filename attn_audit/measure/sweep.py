@@ -7,18 +7,19 @@ nothing before them can see it. Only what follows is computed again; this is exa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from attn_audit.evidence.errors import CaseError
-from attn_audit.evidence.records import Sweep, Unit
+from attn_audit.evidence.records import Effect, Sweep, Unit
 from attn_audit.judge.relevance import DECIMALS
 from attn_audit.measure.answer import Base, log_probabilities
-from attn_audit.measure.attention import suppressing, suppression
+from attn_audit.measure.attention import Operator, Suppress, suppression
 from attn_audit.measure.cache import keys_and_values, prefix
+from attn_audit.measure.memory import as_memory_error
 from attn_audit.measure.model import Model
 
 Progress = Callable[[int, int], None]  # units done, units in all
@@ -34,10 +35,19 @@ class Batch:
     start: int
     units: tuple[int, ...]
 
+    def halves(self) -> tuple[Batch, Batch]:
+        """The same units in two passes."""
+        middle = len(self.units) // 2
+        return Batch(self.start, self.units[:middle]), Batch(self.start, self.units[middle:])
 
-def plan(units: tuple[Unit, ...], prompt_tokens: int, rows: int) -> tuple[Batch, ...]:
-    """Units in the order of the end of their first run, ``rows`` at a time; each unit in exactly one batch."""
-    starts = [min(unit.runs[0][1], prompt_tokens - 1) for unit in units]
+
+def plan(units: tuple[Unit, ...], prompt_tokens: int, rows: int, effect: Effect = "total") -> tuple[Batch, ...]:
+    """Units in the order of the end of their first run, ``rows`` at a time; each unit in exactly one batch.
+
+    For the direct effect only the rows that predict the answer change, so every unit starts at the first of them.
+    """
+    last = prompt_tokens - 1
+    starts = [min(unit.runs[0][1], last) if effect == "total" else last for unit in units]
     order = sorted(range(len(units)), key=lambda index: (starts[index], index))
     return tuple(
         Batch(starts[order[first]], tuple(order[first : first + rows])) for first in range(0, len(order), rows)
@@ -59,32 +69,47 @@ def batch_rows(model: Model, base: Base, max_memory: float) -> int:
 
 
 def sweep(
-    model: Model, base: Base, units: tuple[Unit, ...], rows: int, progress: Progress
-) -> tuple[tuple[tuple[float, ...], ...], Sweep]:
-    """Scores (units, answer tokens) = log p(y_t | unit suppressed), nats, rounded; and what it took.
+    model: Model,
+    base: Base,
+    units: tuple[Unit, ...],
+    rows: int,
+    progress: Progress,
+    operator: Operator = Operator(),  # noqa: B008  (immutable)
+    effect: Effect = "total",
+) -> tuple[tuple[tuple[float, ...], ...], Sweep, int]:
+    """Scores (units, answer tokens) = log p(y_t | unit suppressed), nats, rounded; the planned cost; and how often a
+    pass did not fit the memory and was split in two.
 
-    Raises CaseError where a score is not a number.
+    Raises CaseError where a score is not a number, MemoryError where one unit alone does not fit, UsageError where the
+    operator cannot be applied to the model.
     """
-    batches = plan(units, len(base.prompt), rows)
+    planned = plan(units, len(base.prompt), rows, effect)
     scores = torch.empty(len(units), len(base.answer))
-    done = 0
-    with torch.inference_mode(), suppression():
-        for batch, found in _measured(model, base, units, batches):
-            scores[list(batch.units)] = found
+    waiting, halvings, done = list(reversed(planned)), 0, 0
+    with torch.inference_mode(), suppression(model.network, operator) as suppress:
+        while waiting:
+            batch = waiting.pop()
+            try:
+                with as_memory_error():
+                    scores[list(batch.units)] = _measure(model, base, units, batch, effect, suppress)
+            except MemoryError:
+                if len(batch.units) == 1:
+                    raise
+                waiting += reversed(batch.halves())
+                halvings += 1
+                continue
             done += len(batch.units)
             progress(done, len(units))
     if not torch.isfinite(scores).all():
         raise CaseError("a score is not a number; the model's weights may be damaged")
     length = base.inputs.shape[1]
-    return (
-        tuple(rounded(row) for row in scores),
-        Sweep(
-            batch_rows=rows,
-            passes=len(batches),
-            forward_tokens=sum((length - batch.start) * len(batch.units) for batch in batches),
-            naive_forward_tokens=length * len(units),
-        ),
+    took = Sweep(
+        batch_rows=rows,
+        passes=len(planned),
+        forward_tokens=sum((length - batch.start) * len(batch.units) for batch in planned),
+        naive_forward_tokens=length * len(units),
     )
+    return tuple(rounded(row) for row in scores), took, halvings
 
 
 def rounded(values: Tensor) -> tuple[float, ...]:
@@ -92,22 +117,22 @@ def rounded(values: Tensor) -> tuple[float, ...]:
     return tuple(round(value, DECIMALS) + 0.0 for value in values.tolist())
 
 
-def _measured(
-    model: Model, base: Base, units: tuple[Unit, ...], batches: tuple[Batch, ...]
-) -> Iterator[tuple[Batch, Tensor]]:
+def _measure(
+    model: Model, base: Base, units: tuple[Unit, ...], batch: Batch, effect: Effect, suppress: Suppress
+) -> Tensor:
+    """(units of the batch, answer tokens), nats."""
     inputs = base.inputs
     n, m = len(base.prompt), len(base.answer)
-    for batch in batches:
-        count = len(batch.units)
-        columns = torch.zeros(count, inputs.shape[1], dtype=torch.bool)  # (units, positions)
-        for row, index in enumerate(batch.units):
-            for start, stop in units[index].runs:
-                columns[row, start:stop] = True
-        answer_rows = torch.arange(n - 1, n + m - 1) - batch.start
-        with suppressing(columns):
-            logits = model.network(
-                input_ids=inputs[:, batch.start :].expand(count, -1),
-                past_key_values=prefix(base.cache, batch.start, count),
-                logits_to_keep=answer_rows,
-            ).logits
-        yield batch, log_probabilities(logits, base.answer)
+    count = len(batch.units)
+    columns = torch.zeros(count, inputs.shape[1], dtype=torch.bool)  # (units, positions)
+    for row, index in enumerate(batch.units):
+        for start, stop in units[index].runs:
+            columns[row, start:stop] = True
+    readers = torch.arange(inputs.shape[1]) >= n - 1 if effect == "direct" else None
+    with suppress(columns, readers):
+        logits = model.network(
+            input_ids=inputs[:, batch.start :].expand(count, -1),
+            past_key_values=prefix(base.cache, batch.start, count),
+            logits_to_keep=torch.arange(n - 1, n + m - 1) - batch.start,
+        ).logits
+    return log_probabilities(logits, base.answer)

@@ -7,6 +7,7 @@ case brought is cut; template and special tokens belong to no unit and are never
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from icu4py.breakers import SentenceBreaker, WordBreaker
 
 from attn_audit.evidence.errors import CaseError
 from attn_audit.evidence.records import Case, Message, Prompt, Span, Unit, UnitKind
+from attn_audit.judge.places import Places, owners
 
 PieceKind = Literal["token", "word", "sentence", "paragraph", "field", "named"]
 _LOCALE = "root"
@@ -38,14 +40,14 @@ def cut(case: Case, prompt: Prompt, kind: UnitKind) -> tuple[Unit, ...]:
     A token counts to the piece it shares most characters with; pieces that share a token are one unit.
     Raises CaseError where nothing is left to suppress.
     """
-    owners = _owners(prompt)
+    owned = owners(prompt)
     named = tuple(_Piece(piece.kind, piece.name, piece.spans) for piece in case.named)
     rest = tuple(_gaps(case.messages, named))
     if kind == "token":
-        pieces = named + tuple(_tokens(owners, rest))
+        pieces = named + tuple(_tokens(owned, rest))
     else:
         pieces = named + tuple(_Piece(kind, None, (span,)) for gap in rest for span in _split(case.messages, gap, kind))
-    units = _with_positions(pieces, owners)
+    units = _with_positions(pieces, owned)
     if not units:
         raise CaseError("the prompt holds nothing that could be suppressed")
     return units
@@ -55,20 +57,6 @@ def frozen(units: tuple[Unit, ...], length: int) -> tuple[tuple[int, int], ...]:
     """The runs ``start:stop`` of the ``length`` prompt positions that are in no unit."""
     taken = {position for unit in units for start, stop in unit.runs for position in range(start, stop)}
     return _runs(position for position in range(length) if position not in taken)
-
-
-def _owners(prompt: Prompt) -> dict[int, Span]:
-    """For each position, the characters of a message that its token covers; tokens of the template are left out."""
-    owners: dict[int, Span] = {}
-    for position, (start, end) in enumerate(prompt.offsets):
-        for segment in prompt.segments:
-            stop = segment.rendered + segment.end - segment.start
-            first, last = max(start, segment.rendered), min(end, stop)
-            if first < last:
-                shift = segment.start - segment.rendered
-                owners[position] = Span(message=segment.message, start=first + shift, end=last + shift)
-                break
-    return owners
 
 
 def _gaps(messages: tuple[Message, ...], named: tuple[_Piece, ...]) -> Iterator[Span]:
@@ -132,12 +120,12 @@ def _trimmed(pieces: Iterable[tuple[int, int, str]]) -> list[tuple[int, int]]:
     return ranges
 
 
-def _tokens(owners: dict[int, Span], rest: tuple[Span, ...]) -> Iterator[_Piece]:
+def _tokens(owned: dict[int, Span], rest: tuple[Span, ...]) -> Iterator[_Piece]:
     """One piece for each token's characters; tokens that share a character (parts of an emoji) are one piece."""
     for gap in rest:
         ranges = sorted(
             (max(owner.start, gap.start), min(owner.end, gap.end))
-            for owner in owners.values()
+            for owner in owned.values()
             if owner.message == gap.message and owner.start < gap.end and gap.start < owner.end
         )
         joined: list[tuple[int, int]] = []
@@ -150,30 +138,43 @@ def _tokens(owners: dict[int, Span], rest: tuple[Span, ...]) -> Iterator[_Piece]
             yield _Piece("token", None, (Span(message=gap.message, start=start, end=end),))
 
 
-def _with_positions(pieces: tuple[_Piece, ...], owners: dict[int, Span]) -> tuple[Unit, ...]:
+def _with_positions(pieces: tuple[_Piece, ...], owned: dict[int, Span]) -> tuple[Unit, ...]:
+    places = Places(piece.spans for piece in pieces)
     positions: dict[int, list[int]] = defaultdict(list)
-    last = 0
-    for position, owner in owners.items():
-        shared = [_overlap(piece, owner) for piece in pieces]
-        best = max(range(len(pieces)), key=lambda index: (shared[index], -index), default=None)
-        if best is None:
-            continue
-        if shared[best] == 0:  # only white space between pieces: it goes with the piece before it
-            best = last
-        positions[best].append(position)
-        last = best
+    for position, owner in owned.items():
+        best = places.best(owner)
+        if best is not None:
+            positions[best].append(position)
+    lost: dict[int, list[_Piece]] = defaultdict(list)  # pieces without a token of their own, by the position over them
+    covering = _Covering(owned)
+    for index, piece in enumerate(pieces):
+        over = None if index in positions else covering.of(piece.spans[0])
+        if over is not None:
+            lost[over].append(piece)
     filled = sorted(positions.items(), key=lambda item: item[1][0])
-    lost = [piece for index, piece in enumerate(pieces) if index not in positions]
     return tuple(
-        _unit(number, _absorbing(pieces[index], lost, found, owners), tuple(found))
+        _unit(number, _absorbing(pieces[index], [other for p in found for other in lost[p]]), tuple(found))
         for number, (index, found) in enumerate(filled, start=1)
     )
 
 
-def _absorbing(piece: _Piece, lost: list[_Piece], positions: list[int], owners: dict[int, Span]) -> _Piece:
+class _Covering:
+    """Which position's token covers a character."""
+
+    def __init__(self, owned: dict[int, Span]) -> None:
+        self._starts = sorted((owner.message, owner.start, owner.end, position) for position, owner in owned.items())
+
+    def of(self, span: Span) -> int | None:
+        """The last token that begins at or before the span's first character, where it reaches it."""
+        at = bisect_left(self._starts, (span.message, span.start + 1)) - 1
+        if at < 0:
+            return None
+        message, _, end, position = self._starts[at]
+        return position if message == span.message and end > span.start else None
+
+
+def _absorbing(piece: _Piece, extra: list[_Piece]) -> _Piece:
     """The piece with those that have no token of their own, since one of its tokens covers them."""
-    mine = [owners[position] for position in positions]
-    extra = [other for other in lost if any(_overlap(other, owner) for owner in mine)]
     if not extra:
         return piece
     spans = sorted(
@@ -181,15 +182,6 @@ def _absorbing(piece: _Piece, lost: list[_Piece], positions: list[int], owners: 
     )
     name = piece.name or next((other.name for other in extra if other.name), None)
     return _Piece(piece.kind, name, tuple(spans))
-
-
-def _overlap(piece: _Piece, owner: Span) -> int:
-    """Characters that piece and token share."""
-    return sum(
-        max(0, min(span.end, owner.end) - max(span.start, owner.start))
-        for span in piece.spans
-        if span.message == owner.message
-    )
 
 
 def _unit(number: int, piece: _Piece, positions: tuple[int, ...]) -> Unit:

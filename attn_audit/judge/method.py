@@ -1,0 +1,31 @@
+"""The method of a measurement in a few words, the same on paper, in the terminal and in the list of checks."""
+
+from __future__ import annotations
+
+from attn_audit.evidence.records import Method
+
+_OPERATORS = {
+    "knockout": "hidden from the model's attention",
+    "soft": "weakened in the model's attention by adding the logarithm of {factor:g}",
+    "shifted": "weakened in the model's attention by scaling its scores with {factor:g}",
+}
+_EFFECTS = {
+    "total": "for every later position of prompt and answer",
+    "direct": "only for the positions that predict the answer",
+}
+
+
+def described(method: Method) -> str:
+    """Names and values: ``soft 0.1, direct effect, layers 4:8, units: word``."""
+    factor = "" if method.factor is None else f" {method.factor:g}"
+    layers = "" if method.layers is None else f", layers {method.layers[0]}:{method.layers[1]}"
+    return f"{method.operator}{factor}, {method.effect} effect{layers}, units: {method.units}"
+
+
+def in_words(method: Method) -> str:
+    """What happened to a piece: ``hidden from the model's attention in every layer, for every later position ...``."""
+    where = "every layer"
+    if method.layers is not None:
+        first, stop = method.layers
+        where = f"layer {first} only" if stop == first + 1 else f"layers {first} to {stop - 1} only"
+    return f"{_OPERATORS[method.operator].format(factor=method.factor)} in {where}, {_EFFECTS[method.effect]}"
