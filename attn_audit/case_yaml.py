@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ MAX_DEPTH = 12
 MAX_NODES = 2_000_000
 MAX_CASES = 100_000
 _SHOWN = 60
+_EXACT = 2**53  # whole numbers below it are exact in JSON (RFC 8785 and RFC 7493)
 
 # YAML 1.2 allows U+0085, U+2028 and U+2029 as text; the parser folds them into line breaks, so text would change.
 _NOT_IN_YAML = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -291,9 +291,9 @@ def _json_node(value: object, source: str, line: int, depth: int) -> Node:
         return Node(line, _json_text(value, source, line))
     if isinstance(value, bool) or value is None:
         refuse(source, line, f"{json.dumps(value)} is refused; give text or a number, or remove the field")
-    if isinstance(value, int | float) and math.isfinite(value):
+    if isinstance(value, int | float) and -_EXACT < value < _EXACT:
         return Node(line, value)
-    refuse(source, line, "a number is too large")
+    refuse(source, line, "a number is too large; it must stay below 2^53, so that every program reads it alike")
 
 
 def _json_text(text: str, source: str, line: int) -> str:

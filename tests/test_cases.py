@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attn_audit.cases import SETTINGS, CaseFile, case_schema, not_evaluated, read_cases, single_case
+from attn_audit.evidence.digest import canonical, parse_canonical
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.records import Case, NamedSpans
 
@@ -144,7 +145,7 @@ BAD = {
     ),
     "unknown setting": (
         "settings: {speed: 3}\n" + ONE,
-        'line 1: unknown field "speed" in settings; allowed here: format, max_mem',
+        'line 1: unknown field "speed" in settings; allowed here: effect, ',
     ),
     "unknown in policy": (
         ONE + "    policies:\n      - name: p\n        limit: 3\n",
@@ -474,6 +475,99 @@ def test_attack_46_sizes_have_limits(tmp_path: Path) -> None:
     assert '"u" occurs more than 10,000 times' in refusal(tmp_path, many, "b.jsonl")
     rows = '{"id":"a","prompt":"x"}\n' * 1_000_000
     assert "line 100001: more than 100,000 cases; split the file" in refusal(tmp_path, rows, "b.jsonl")
+
+
+SLOW = {"(a|aa)+$": "a" * 60 + "c", "(?:(a|aa)+c|q)": "q" + ("a" * 27 + "d q ") * 30}
+
+
+@pytest.mark.parametrize("pattern", SLOW)
+def test_attack_46_patterns_have_a_time(tmp_path: Path, pattern: str) -> None:
+    text = json.dumps({"id": "a1", "prompt": SLOW[pattern], "units": [{"name": "n", "pattern": pattern}]})
+    sentence = refusal(tmp_path, text, "b.jsonl")
+    assert sentence.startswith(f'b.jsonl, line 1: the pattern "{pattern}" of "n" takes longer than 2 s on message 1')
+
+
+def test_attack_46_a_pattern_that_only_looks_slow(tmp_path: Path) -> None:
+    prompt = "a" * 40 + "b"
+    text = json.dumps({"id": "a1", "prompt": prompt, "units": [{"name": "n", "pattern": "(a+)+b"}]})
+    case = read(tmp_path, text, "b.jsonl").cases[0]
+    assert texts(case, case.named[0]) == [prompt]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("(?:(?:(?:x|y){1000}){1000}){1000}", "repeat counts multiply"),
+        ("x{60000}", "repeat counts multiply"),
+        ("[(]x{50001}", "repeat counts multiply"),
+        ("(?:hello){e<=2}", "a brace that is text"),
+        ("x{i}", "a brace that is text"),
+        ("(?R)", "unknown extension"),
+        ("(?e)x", "unknown extension"),
+        ("[[a-z]", "nested set"),
+        ("(" * 3000, "not a valid regular expression"),
+        ("x{99999999999999999999}", "not a valid regular expression"),
+        ("a" * 10_001, "at most 10000 characters"),
+    ],
+)
+def test_attack_46_patterns_are_those_of_python(tmp_path: Path, pattern: str, reason: str) -> None:
+    text = json.dumps({"id": "a1", "prompt": "x", "units": [{"name": "n", "pattern": pattern}]})
+    assert reason in refusal(tmp_path, text, "b.jsonl")
+    policy = json.dumps({"id": "a1", "prompt": "x", "policies": [{"name": "n", "answer_must_match": pattern}]})
+    assert reason in refusal(tmp_path, policy, "b.jsonl")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}", "[{][a-z]+[}]", r"\d{4}-\d{2}-\d{2}", "x{0,90000}", "x{2,}", r"\)+"],
+)
+def test_ordinary_patterns_are_read(tmp_path: Path, pattern: str) -> None:
+    policy = json.dumps({"id": "a1", "prompt": "x", "policies": [{"name": "n", "answer_must_match": pattern}]})
+    assert read(tmp_path, policy, "b.jsonl").cases
+
+
+LIMIT_FIELDS = ("not_in_top", "must_be_in_top", "max_effect")
+
+
+@pytest.mark.parametrize(
+    "number", ["1000001", "99999999999999999999", "1" + "0" * 400, "1" + "0" * 6000, "1e20", "1e300"]
+)
+@pytest.mark.parametrize("field", [*LIMIT_FIELDS, "tolerance"])
+@pytest.mark.parametrize("name", ["b.yaml", "b.jsonl"])
+def test_numbers_stay_where_json_is_exact(tmp_path: Path, name: str, field: str, number: str) -> None:
+    limits = f'"limits": {{"{field}": {number}}}' if field in LIMIT_FIELDS else f'"{field}": {number}'
+    case = f'{{"id": "a1", "prompt": "x", "policies": [{{"name": "p", "terms": ["x"], {limits}}}]}}'
+    sentence = refusal(tmp_path, case if name == "b.jsonl" else f"cases: [{case}]\n", name)
+    assert f"{name}, line 1" in sentence
+    assert len(sentence) < 300
+
+
+def test_numbers_at_their_limits_are_encoded_and_read_back(tmp_path: Path) -> None:
+    limits = {"not_in_top": 1_000_000, "must_be_in_top": 1, "max_effect": 1e6, "max_share": 5e-324, "min_share": -0.0}
+    policy = {"name": "p" * 200, "terms": ["x"], "limits": limits, "tolerance": 1e6}
+    case = read(tmp_path, json.dumps({"id": "a1", "prompt": "x", "policies": [policy]}), "b.jsonl").cases[0]
+    assert parse_canonical(canonical(case), Case, "case") == case
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "limit"),
+    [
+        *(
+            (field, "x" * 10_001, "10000 characters")
+            for field in ("title", "organisation", "contact", "retention_until")
+        ),
+        ("references", ["x"] * 101, "at most 100 items, not"),
+        ("references", ["x" * 10_001], "10000 characters"),
+        ("model", "x" * 4097, "4096 characters"),
+        ("policies", [{"name": "x" * 201}], "200 characters"),
+        ("policies", [{"name": "p", "terms": ["x" * 10_001]}], "10000 characters"),
+        ("policies", [{"name": "p", "terms": ["x"] * 1001}], "at most 1000 items, not"),
+    ],
+)
+def test_attack_46_texts_have_limits(tmp_path: Path, field: str, value: object, limit: str) -> None:
+    sentence = refusal(tmp_path, json.dumps({"batch": {field: value}}) + '\n{"id": "a1", "prompt": "x"}', "b.jsonl")
+    assert limit in sentence
+    assert sentence.startswith("b.jsonl, line 1: ")
 
 
 def test_attack_47_text_is_kept_as_it_is(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attn_audit.case_yaml import MAX_CASES, Step, Tree, parse_json_lines, parse_yaml, quoted
-from attn_audit.cases.entry import Entry, compiled
+from attn_audit.cases.entry import Entry
 from attn_audit.cases.files import decode, read_bytes, shown
+from attn_audit.cases.patterns import compiled
 from attn_audit.cases.schema import ID_PATTERN, MAX_CHARACTERS, CaseFileSchema, validated
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.records import BatchInfo, Case, Message, Policy

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
 from attn_audit.case_yaml import Step, Tree, quoted
+from attn_audit.cases.patterns import MATCH_SECONDS, compiled, matches
 from attn_audit.cases.rows import read_rows
 from attn_audit.cases.schema import MAX_CHARACTERS, CaseEntry, NamedUnit, case_name
 from attn_audit.evidence.records import Case, Message, NamedSpans, Policy, Span
@@ -18,16 +18,6 @@ MAX_SPANS = 10_000
 
 _FIELD = re.compile(r"[^\W\d](?:[\w -]{0,62}\w)?")
 _TEMPLATE = re.compile(r"(?P<escape>\{\{|\}\})|\{(?P<field>[^{}]*)\}|(?P<lone>[{}])")
-
-
-def compiled(tree: Tree, path: tuple[Step, ...], pattern: str) -> re.Pattern[str]:
-    """A regular expression of the file. Ambiguous ones, of which Python only warns, are refused too."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            return re.compile(pattern)
-    except (re.error, OverflowError, RecursionError, Warning) as error:
-        tree.refuse(path, f"{quoted(pattern)} is not a valid regular expression: {str(error).splitlines()[0]}")
 
 
 class Entry:
@@ -180,12 +170,16 @@ class Entry:
         pattern = compiled(self.tree, (*self.path, "units", index, field), wanted)
         spans: list[Span] = []
         for number, message in enumerate(messages):
-            for match in pattern.finditer(message.content):
-                if match.start() == match.end():
-                    self.refuse("units", f"the pattern of {quoted(unit.name)} matches empty text", index, field)
-                if len(spans) == MAX_SPANS:
-                    self.refuse("units", f"{quoted(unit.name)} occurs more than {MAX_SPANS:,} times", index, field)
-                spans.append(Span(message=number, start=match.start(), end=match.end()))
+            try:
+                for start, end in matches(pattern, message.content):
+                    if start == end:
+                        self.refuse("units", f"the pattern of {quoted(unit.name)} matches empty text", index, field)
+                    if len(spans) == MAX_SPANS:
+                        self.refuse("units", f"{quoted(unit.name)} occurs more than {MAX_SPANS:,} times", index, field)
+                    spans.append(Span(message=number, start=start, end=end))
+            except TimeoutError:
+                slow = f"the pattern {quoted(wanted)} of {quoted(unit.name)} takes longer than {MATCH_SECONDS:g} s on"
+                self.refuse("units", f"{slow} message {number + 1} of {self.name}; simplify it", index, field)
         if not spans:
             sentence = f"the {field} of {quoted(unit.name)} occurs in no message of {self.name}"
             self.refuse("units", sentence, index, field)

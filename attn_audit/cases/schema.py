@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ def _one_message(value: object) -> object:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
+Pattern = Annotated[str, Field(min_length=1, max_length=10_000)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Messages = Annotated[tuple[Message, ...], Field(min_length=1)]
 Template = Annotated[Messages, BeforeValidator(_one_message, json_schema_input_type=Text | Messages)]
@@ -33,7 +35,7 @@ class NamedUnit(Record):
 
     name: Name
     text: Text | None = None
-    pattern: Text | None = None
+    pattern: Pattern | None = None
 
 
 class CaseEntry(Record):
@@ -66,6 +68,10 @@ class FileSettings(Record):
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
     units: Text | None = None
+    operator: Text | None = None
+    factor: Text | None = None
+    effect: Text | None = None
+    layers: Text | None = None
     max_new_tokens: NewTokens | None = Field(None, description="for cases that do not set their own; default 64")
     max_memory: Text | None = None
     threads: Text | None = None
@@ -76,7 +82,7 @@ class FileSettings(Record):
 class CaseFileSchema(BatchInfo):
     """A case file: what is said about the batch, and its cases."""
 
-    model: Text | None = Field(None, description="folder, .gguf file or name of the model")
+    model: Text | None = Field(None, max_length=4096, description="folder, .gguf file or name of the model")
     settings: FileSettings = FileSettings()
     policies: tuple[Policy, ...] = Field((), description="for every case, before the case's own")
     cases: tuple[CaseEntry, ...] = Field(min_length=1)
@@ -98,6 +104,7 @@ _WANTED = {
     "string_type": "be text",
     "int_type": "be a whole number",
     "int_parsing": "be a whole number",
+    "int_parsing_size": "be a whole number of fewer digits",
     "int_from_float": "be a whole number",
     "float_type": "be a number",
     "float_parsing": "be a number",
@@ -163,7 +170,7 @@ def _sentence(tree: Tree, path: tuple[Step, ...], kind: str, message: str, value
     if kind == "missing":
         return f"the field {quoted(str(path[-1]))} is missing {where}"
     what = f"item {path[-1] + 1}" if isinstance(path[-1], int) else quoted(path[-1])
-    wanted = _WANTED.get(kind) or message.removeprefix("Input should ").removeprefix("String should ")
+    wanted = _WANTED.get(kind) or re.sub("^(Input|String|Tuple) should | after validation.*$", "", message)
     return f"{what} {where} must {wanted}, not {_described(value)}"
 
 

@@ -13,6 +13,7 @@ from attn_audit.cli.signing import passphrase
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.keys import check_principal, generate
 from attn_audit.evidence.trust import read_public_key
+from attn_audit.reports.text import visible
 
 
 def keygen(
@@ -29,6 +30,6 @@ def keygen(
     if phrase == b"":
         raise UsageError("the passphrase is empty; give one, or say --no-passphrase")
     for written in generate(path, identity, phrase):
-        stdout().print(str(written), markup=False)
+        stdout().print(visible(str(written)), markup=False, soft_wrap=True)
     [public] = read_public_key(path.with_name(path.name + ".pub.pem"))
     advise(f"key id {public.key_id}: tell it to those who verify, by another way than the reports")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import sys
 from typing import Annotated
 
@@ -18,6 +21,10 @@ from attn_audit.cli.verify import verify
 from attn_audit.evidence.errors import AuditError
 
 INTERRUPTED = 130
+BROKEN_PIPE = 141  # what a shell says of a program that SIGPIPE ended
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+_MODEL_LIBRARIES = frozenset({"torch", "transformers", "gguf", "accelerate"})
+_INTERRUPTION = "interrupted; finished cases are kept, but the batch has no seal"
 
 app = typer.Typer(
     name="attn-audit",
@@ -47,18 +54,56 @@ def options(
 
 def main() -> None:
     """Run the command line and end the process with the exit code of README.md."""
+    _replace_closed_streams()
     try:
-        code = app(standalone_mode=False)
+        code = _run()
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # typer and rich make SystemExit of a broken pipe
+        code = BROKEN_PIPE
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        with contextlib.suppress(OSError):  # it may be stderr that cannot be written
+            complain(f"{error.filename or 'the output'} cannot be written: {error.strerror}")
+        code = AuditError.exit_code
+    _drop_unwritable()
+    sys.exit(code)
+
+
+def _run() -> int:
+    """The exit code, each error of the user having become a sentence."""
+    try:
+        code = int(app(standalone_mode=False) or 0)
     except AuditError as error:
         complain(str(error))
-        code = error.exit_code
+        return error.exit_code
+    except ModuleNotFoundError as error:
+        if error.name not in _MODEL_LIBRARIES:
+            raise
+        complain(f"{error.name} is not installed, so no model can be measured here; verify and show work without it")
+        return AuditError.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        complain("interrupted; finished cases are kept, but the batch has no seal")
         code = INTERRUPTED
     except typer.TyperException as error:
         complain(f"{error.format_message()} (attn-audit --help lists what can be typed)")
-        code = AuditError.exit_code
-    except BrokenPipeError:
-        sys.stderr.close()
-        code = 0
-    sys.exit(code)
+        return AuditError.exit_code
+    if code == INTERRUPTED:  # typer, too, makes an exit code of Ctrl-C, without a word
+        complain(_INTERRUPTION)
+    return code
+
+
+def _replace_closed_streams() -> None:
+    """What the caller closed (``>&-``) leads nowhere. Opened in this order each gets its own number back, under which
+    otherwise the next file of the audit would be opened and printed into."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+
+
+def _drop_unwritable() -> None:
+    """Drop what the streams hold and cannot write, so that Python does not fail on it at its exit."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

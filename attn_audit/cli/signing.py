@@ -15,6 +15,7 @@ from attn_audit.evidence.trust import read_allowed_signers
 
 PASSPHRASE_VARIABLE = "ATTN_AUDIT_KEY_PASSPHRASE"  # noqa: S105  (the name of a variable)
 _PASSPHRASE_LIMIT = 4096
+_DESCRIPTOR_LIMIT = 2**31 - 1
 
 
 def signing_key(path: Path, passphrase_fd: int | None, environment: Mapping[str, str]) -> SigningKey:
@@ -23,12 +24,19 @@ def signing_key(path: Path, passphrase_fd: int | None, environment: Mapping[str,
     phrase = passphrase(f"Passphrase of {path}: ", passphrase_fd, environment) if is_encrypted(data) else None
     unnamed = load_private(data, phrase, "unnamed", str(path))
     signers = signers_beside(path)
-    if not signers.is_file():
+    if not _is_file(signers):
         raise UsageError(f"key {path} has no {signers.name} beside it, which names who signs with it")
-    for trusted in read_allowed_signers(signers):
-        if trusted.key_id == unnamed.key_id:
-            return load_private(data, phrase, trusted.principals[0], str(path))
-    raise UsageError(f"{signers} does not name the key {path}; it names another one")
+    entries = [trusted for trusted in read_allowed_signers(signers) if trusted.key_id == unnamed.key_id]
+    if not entries:
+        raise UsageError(f"{signers} does not name the key {path}; it names another one")
+    return load_private(data, phrase, entries[0].principals[0], str(path))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the name of the key may be as long as a name can be, and this one is longer
+        return False
 
 
 def signers_beside(key: Path) -> Path:
@@ -39,13 +47,19 @@ def signers_beside(key: Path) -> Path:
 def passphrase(prompt: str, descriptor: int | None, environment: Mapping[str, str]) -> bytes:
     """From the file descriptor, the environment, or a prompt; never from an argument. Raises UsageError."""
     if descriptor is not None:
-        try:
-            with os.fdopen(descriptor, "rb", closefd=False) as file:
-                return file.read(_PASSPHRASE_LIMIT).split(b"\n", 1)[0]
-        except OSError as error:
-            raise UsageError(f"file descriptor {descriptor} cannot be read: {error.strerror}") from None
+        return _first_line(descriptor)
     if PASSPHRASE_VARIABLE in environment:
-        return environment[PASSPHRASE_VARIABLE].encode()
+        return os.fsencode(environment[PASSPHRASE_VARIABLE])
     if not sys.stdin.isatty():
         raise UsageError(f"the key needs a passphrase: set {PASSPHRASE_VARIABLE} or give --passphrase-fd N")
     return str(typer.prompt(prompt, hide_input=True, prompt_suffix="", err=True)).encode()
+
+
+def _first_line(descriptor: int) -> bytes:
+    if not 0 <= descriptor <= _DESCRIPTOR_LIMIT:
+        raise UsageError(f"file descriptor {descriptor} cannot be read: it is no descriptor; give a number like 3")
+    try:
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(_PASSPHRASE_LIMIT).split(b"\n", 1)[0]
+    except OSError as error:
+        raise UsageError(f"file descriptor {descriptor} cannot be read: {error.strerror}") from None

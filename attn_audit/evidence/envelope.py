@@ -24,6 +24,7 @@ from attn_audit.evidence.trust import TrustedKey
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+_BEGINNING = b'{"dsseEnvelope":{"payload":"'
 PREDICATE_TYPES: dict[type[Record], str] = {
     Plan: "urn:attn-audit:plan:1",
     Summary: "urn:attn-audit:case:1",
@@ -112,8 +113,10 @@ def sign(payload: bytes, key: SigningKey) -> bytes:
     )
 
 
-def open_bundle(data: bytes, trusted: tuple[TrustedKey, ...], what: str) -> tuple[bytes, TrustedKey]:
-    """The payload and the trusted key that signed it. Each trusted key is tried, whatever key id the bundle claims.
+def open_bundle(data: bytes, trusted: tuple[TrustedKey, ...], what: str) -> tuple[bytes, tuple[TrustedKey, ...]]:
+    """The payload and every entry of the trusted key that signed it (one for each line that trusts it, at least one).
+
+    Each trusted key is tried, whatever key id the bundle claims.
 
     Raises EvidenceError where the bundle is not the one canonical form or no longer what a trusted key signed, and
     UntrustedSigner where it claims a key that is not trusted.
@@ -127,7 +130,7 @@ def open_bundle(data: bytes, trusted: tuple[TrustedKey, ...], what: str) -> tupl
             continue
         if claimed != {key.key_id}:
             raise EvidenceError(f"{what} names another key than the one that signed it")
-        return payload, key
+        return payload, tuple(entry for entry in trusted if entry.key_id == key.key_id)
     if claimed & {key.key_id for key in trusted}:
         raise EvidenceError(f"{what} is not what the trusted key signed: it was changed, or the signature is not its")
     raise UntrustedSigner(f"{what} is signed by a key that is not trusted (key id {sorted(claimed)[0]:.64})")
@@ -139,6 +142,8 @@ def payload_of(data: bytes, what: str) -> bytes:
 
 
 def _parts(data: bytes, what: str) -> tuple[bytes, bytes, set[str]]:
+    if not data.startswith(_BEGINNING):  # told before anything is parsed: the file may be large and nobody's
+        raise EvidenceError(f"{what} is not a Sigstore bundle v0.3 in its canonical form")
     match parse_json(canonical_json(data, what), what):
         case {
             "mediaType": media_type,

@@ -24,6 +24,7 @@ TEST_MARK = "TEST-ONLY"
 _KDF_ROUNDS = 64
 _PRINCIPAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,127}")
 _KEY_FILE_LIMIT = 1 << 16
+_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,13 @@ def check_principal(principal: str) -> str:
 
 
 def generate(path: Path, principal: str, passphrase: bytes | None) -> tuple[Path, ...]:
-    """Write PATH (mode 0600), PATH.pub.pem and PATH.allowed_signers; never overwrites. Raises UsageError."""
+    """Write PATH (mode 0600), PATH.pub.pem and PATH.allowed_signers: all of them or none; never overwrites.
+
+    Raises UsageError.
+    """
     check_principal(principal)
+    if path.name in {"", ".."}:
+        raise UsageError(f"{path} is a folder; give the path of the key file to write")
     private = Ed25519PrivateKey.generate()
     if passphrase is None:
         protection: ser.KeySerializationEncryption = ser.NoEncryption()
@@ -78,37 +84,63 @@ def generate(path: Path, principal: str, passphrase: bytes | None) -> tuple[Path
         ),
     )
     for target, _, _ in files:
-        if target.exists() or target.is_symlink():
-            raise UsageError(f"{target} exists already; keys are never overwritten, choose another path")
-    for target, data, mode in files:
-        _create(target, data, mode)
-    return tuple(target for target, _, _ in files)
+        _require_absent(target)
+    written: list[Path] = []
+    try:
+        for target, data, mode in files:
+            _create(target, data, mode, written)
+    except UsageError:
+        for target in written:
+            target.unlink(missing_ok=True)
+        raise
+    return tuple(written)
 
 
-def _create(path: Path, data: bytes, mode: int) -> None:
+def _require_absent(path: Path) -> None:
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(f"{_shortened(path)} cannot be written: {error.strerror}") from None
+    raise UsageError(f"{path} exists already; keys are never overwritten, choose another path")
+
+
+def _create(path: Path, data: bytes, mode: int, written: list[Path]) -> None:
+    """Write a new file whole, onto the disk; as soon as it exists it is listed in ``written``. Raises UsageError."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        written.append(path)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
+        raise UsageError(f"{_shortened(path)} cannot be written: {error.strerror}") from None
+
+
+def _shortened(path: Path) -> str:
+    """A path for a message about it, which may be its length."""
+    text = str(path)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def read_private(path: Path) -> bytes:
     """The bytes of a key file that only its owner can read. Raises UsageError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError as error:
-        raise UsageError(f"key {path} cannot be read: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        state = os.fstat(file.fileno())
+        state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode):
+            os.close(descriptor)
             raise UsageError(f"key {path} is not a file; give the private key that 'attn-audit keygen' wrote")
-        if os.name == "posix" and state.st_mode & 0o077:
-            raise UsageError(
-                f"key {path} can be read by others (mode {state.st_mode & 0o777:04o}); run: chmod 600 {path}"
-            )
-        return file.read(_KEY_FILE_LIMIT)
+        with os.fdopen(descriptor, "rb") as file:
+            if os.name == "posix" and state.st_mode & 0o077:
+                raise UsageError(
+                    f"key {path} can be read by others (mode {state.st_mode & 0o777:04o}); run: chmod 600 {path}"
+                )
+            return file.read(_KEY_FILE_LIMIT)
+    except OSError as error:
+        raise UsageError(f"key {_shortened(path)} cannot be read: {error.strerror}") from None
 
 
 def is_encrypted(data: bytes) -> bool:

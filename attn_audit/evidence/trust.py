@@ -1,12 +1,14 @@
 """Whom the reader trusts: OpenSSH ``allowed_signers`` files or one public key, never a key found in the evidence.
 
-The format is that of ssh-keygen(1), "ALLOWED SIGNERS": principals, options, key type, key. Certificates are refused.
+The format is that of ssh-keygen(1), "ALLOWED SIGNERS": principals, options, key type, key. What is trusted is what
+``ssh-keygen -Y verify`` trusts, or less: where it skips a line that it cannot read, the whole file is refused here.
 """
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +21,12 @@ from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.keys import NAMESPACE, key_id
 
 _LIMIT = 1 << 20
-_OPTION = re.compile(r'([a-z-]+)(?:="([^"]*)")?(?:,|$)')
-_LINE = re.compile(
-    r'(?P<principals>"[^"]+"|\S+)\s+(?:(?P<options>(?:[a-z-]+(?:="[^"]*")?,?)+)\s+)?(?P<type>ssh-\S+|sk-\S+|ecdsa-\S+)\s+(?P<key>\S+)'
-)
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")  # all but the tab, which separates
+_SPACE = re.compile("[ \t]+")
+_PRINCIPALS = re.compile(r'(?:"([^"]*)"|([^ \t"]+))[ \t]+')
+_OPTION = re.compile(r'([A-Za-z-]+)(?:="([^"\\]*)")?')
+_OPTION_NAMES = frozenset({"namespaces", "valid-after", "valid-before", "cert-authority"})
+_KEY_TYPE = re.compile(r"(?:ssh|ecdsa|sk)-[A-Za-z0-9@.-]+")
 
 # Encodings of the points of small order on edwards25519 (RFC 8032, section 5.1; the cofactor is 8), canonical and not.
 # A signature under such a key can be made to verify for many messages.
@@ -33,7 +37,7 @@ _SMALL_ORDER_Y = frozenset({0, 1, _P - 1, _P, _P + 1, _ORDER_8_Y, _P - _ORDER_8_
 
 @dataclass(frozen=True)
 class TrustedKey:
-    """A public key, the principals it may sign as, and when it may."""
+    """A public key, the patterns of the principals it may sign as (none: any), and when it may."""
 
     public: Ed25519PublicKey
     principals: tuple[str, ...]
@@ -45,16 +49,51 @@ class TrustedKey:
         return key_id(self.public)
 
     def covers(self, moment: datetime) -> bool:
-        """Whether the key was valid at ``moment`` (UTC)."""
+        """Whether the key was valid at ``moment`` (UTC): as OpenSSH has it, from the first to the last time, both
+        included."""
         return (self.valid_after is None or moment >= self.valid_after) and (
-            self.valid_before is None or moment < self.valid_before
+            self.valid_before is None or moment <= self.valid_before
         )
+
+    def may_sign_as(self, principal: str) -> bool:
+        """Whether the reader lets the key sign in that name."""
+        return not self.principals or matches(principal, self.principals)
+
+
+def matches(text: str, patterns: Iterable[str]) -> bool:
+    """OpenSSH's list of patterns (ssh_config(5), "PATTERNS"): ``*`` is any text, ``?`` one byte, and nothing else is
+    special. A pattern after ``!`` that matches undoes all others."""
+    subject = text.encode("utf-8", "surrogateescape")
+    found = False
+    for pattern in patterns:
+        if _match(subject, pattern.removeprefix("!").encode("utf-8", "surrogateescape")):
+            if pattern.startswith("!"):
+                return False
+            found = True
+    return found
+
+
+def _match(text: bytes, pattern: bytes) -> bool:
+    """One pattern, in time len(text) * len(pattern) at most: only the last ``*`` is ever given more of the text."""
+    at = here = kept = 0
+    star = -1
+    while at < len(text):
+        if here < len(pattern) and pattern[here] == ord("*"):
+            star, kept = here, at
+            here += 1
+        elif here < len(pattern) and pattern[here] in (ord("?"), text[at]):
+            at, here = at + 1, here + 1
+        elif star >= 0:
+            kept += 1
+            at, here = kept, star + 1
+        else:
+            return False
+    return not pattern[here:].strip(b"*")
 
 
 def read_allowed_signers(path: Path) -> tuple[TrustedKey, ...]:
     """The Ed25519 keys of the file that may sign in our namespace. Raises UsageError naming file and line."""
-    lines = _read(path).splitlines()
-    keys = tuple(_keys(path, lines))
+    keys = tuple(_keys(path, _read(path).split("\n")))  # at no other character ends a line, or a comment
     if not keys:
         raise UsageError(f'{path} names no Ed25519 key for the namespace "{NAMESPACE}"; nothing can be trusted by it')
     return keys
@@ -73,45 +112,91 @@ def read_public_key(path: Path) -> tuple[TrustedKey, ...]:
 def _read(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            return file.read(_LIMIT).decode("utf-8")
+            data = file.read(_LIMIT + 1)
+        if len(data) > _LIMIT:
+            raise UsageError(f"{path} is larger than {_LIMIT >> 20} MiB; expected public keys")
+        return data.decode("utf-8")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not text; expected public keys") from None
 
 
-def _keys(path: Path, lines: Iterable[str]) -> Iterable[TrustedKey]:
+def _keys(path: Path, lines: Iterable[str]) -> Iterator[TrustedKey]:
     for number, raw in enumerate(lines, start=1):
-        line = raw.strip()
-        if not line or line.startswith("#"):
-            continue
-        where = f"{path}, line {number}"
-        match = _LINE.match(line)
-        if match is None:
-            raise UsageError(f"{where}: not a line of an allowed_signers file (principal, options, key type, key)")
-        options = _options(match["options"] or "", where)
-        if "cert-authority" in options:
-            raise UsageError(f"{where}: certificate authorities are not supported; name the key itself")
-        namespaces = options.get("namespaces")
-        if match["type"] != "ssh-ed25519" or (namespaces is not None and NAMESPACE not in namespaces.split(",")):
-            continue
-        try:
-            public = ser.load_ssh_public_key(f"{match['type']} {match['key']}".encode())
-        except (ValueError, UnsupportedAlgorithm):
-            raise UsageError(f"{where}: the key cannot be read") from None
-        yield TrustedKey(
-            _checked(public, where),
-            tuple(match["principals"].strip('"').split(",")),
-            _moment(options.get("valid-after"), where),
-            _moment(options.get("valid-before"), where),
-        )
+        line = raw.removesuffix("\r").strip(" \t")
+        if line and not line.startswith("#"):
+            key = _key(line, f"{path}, line {number}")
+            if key is not None:
+                yield key
 
 
-def _options(text: str, where: str) -> dict[str, str]:
-    options: dict[str, str] = dict(_OPTION.findall(text))
-    if unknown := set(options) - {"namespaces", "valid-after", "valid-before", "cert-authority"}:
-        raise UsageError(f"{where}: unknown option {sorted(unknown)[0]!r}")
-    return options
+def _key(line: str, where: str) -> TrustedKey | None:
+    """The key of a line; None when it is of another kind or for other namespaces. Raises UsageError."""
+    principals, options, kind, key = _fields(line, where)
+    if "cert-authority" in options:
+        raise UsageError(f"{where}: certificate authorities are not supported; name the key itself")
+    valid_after, valid_before = (_moment(options.get(name), where) for name in ("valid-after", "valid-before"))
+    if valid_after is not None and valid_before is not None and valid_before <= valid_after:
+        raise UsageError(f"{where}: valid-before is not after valid-after; the key would never be valid")
+    namespaces = options.get("namespaces")
+    if kind != "ssh-ed25519" or (namespaces is not None and not matches(NAMESPACE, namespaces.split(","))):
+        return None
+    return TrustedKey(_ed25519(key, where), tuple(principals.split(",")), valid_after, valid_before)
+
+
+def _fields(line: str, where: str) -> tuple[str, dict[str, str], str, str]:
+    """Principals, options, key type and key; the text after them is a comment. Raises UsageError."""
+    wrong = UsageError(f"{where}: not a line of an allowed_signers file (principal, options, key type, key)")
+    principals = _PRINCIPALS.match(line)
+    if _CONTROL.search(line) or principals is None:
+        raise wrong
+    rest = line[principals.end() :]
+    words = _SPACE.split(rest, maxsplit=2)
+    options: dict[str, str] = {}
+    if len(words) > 1 and not _KEY_TYPE.fullmatch(words[0]):
+        options, rest = _options(rest, where)
+        words = _SPACE.split(rest, maxsplit=2)
+    if len(words) == 1 or not _KEY_TYPE.fullmatch(words[0]):
+        raise wrong
+    quoted, bare = principals.groups()
+    return (bare if quoted is None else quoted), options, words[0], words[1]
+
+
+def _options(rest: str, where: str) -> tuple[dict[str, str], str]:
+    """The options that the text begins with, by their names in lower case, and what follows them.
+
+    Each is matched where the one before it ended and a comma or the end of the field must follow, so that nothing of
+    them can be passed over. Raises UsageError.
+    """
+    options: dict[str, str] = {}
+    start = 0
+    while True:
+        match = _OPTION.match(rest, start)
+        name = match[1].lower() if match else ""
+        if match is None or name not in _OPTION_NAMES:
+            unknown = match[1] if match else rest[start:]
+            raise UsageError(f"{where}: unknown option {unknown!r:.60}")
+        if name in options:
+            raise UsageError(f"{where}: the option {name} is given twice")
+        if name == "namespaces" and match[2] is None:
+            raise UsageError(f'{where}: the option namespaces needs a value, like namespaces="{NAMESPACE}"')
+        options[name] = match[2] or ""
+        following = rest[match.end() : match.end() + 1]
+        if following in {" ", "\t"}:
+            return options, rest[match.end() :].lstrip(" \t")
+        if following != ",":
+            raise UsageError(f"{where}: a comma or a space must follow the option {name}")
+        start = match.end() + 1
+
+
+def _ed25519(key: str, where: str) -> Ed25519PublicKey:
+    try:
+        base64.b64decode(key, validate=True)  # ssh-keygen refuses what is not base64, the reader below passes over it
+        public = ser.load_ssh_public_key(f"ssh-ed25519 {key}".encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise UsageError(f"{where}: the key cannot be read") from None
+    return _checked(public, where)
 
 
 def _moment(text: str | None, where: str) -> datetime | None:
@@ -120,9 +205,11 @@ def _moment(text: str | None, where: str) -> datetime | None:
         return None
     for form in ("%Y%m%dZ", "%Y%m%d%H%MZ", "%Y%m%d%H%M%SZ"):
         try:
-            return datetime.strptime(text, form).replace(tzinfo=UTC)
+            moment = datetime.strptime(text, form).replace(tzinfo=UTC)
         except ValueError:
             continue
+        if moment.strftime(form) == text:  # strptime also takes single digits: 20261301Z is no time in January
+            return moment
     raise UsageError(f"{where}: time {text!r} is not of the form YYYYMMDD[HHMM[SS]]Z (UTC)")
 
 
