@@ -16,7 +16,6 @@ from attn_audit.evidence.records import (
     Case,
     Content,
     Evidence,
-    Method,
     Observed,
     Prompt,
     Run,
@@ -28,6 +27,7 @@ from attn_audit.evidence.settings import Settings
 from attn_audit.judge.relevance import relevance
 from attn_audit.judge.warnings import warnings
 from attn_audit.measure.answer import Base, check_length, generate, score
+from attn_audit.measure.attention import operator_of
 from attn_audit.measure.model import Model
 from attn_audit.measure.prompt import decode_answer, render, tokenise_answer
 from attn_audit.measure.sweep import Progress, batch_rows, rounded, sweep
@@ -49,11 +49,6 @@ class Terms:
     templates: str
     limits: str
 
-    @property
-    def method(self) -> Method:
-        units = self.settings.units
-        return Method(units=units, default=units == Settings().units)
-
 
 @dataclass(frozen=True)
 class _Answered:
@@ -69,14 +64,17 @@ def audit_case(
 ) -> tuple[Content, Evidence]:
     """Measure one case. ``salt`` is 32 random bytes in hex. Raises CaseError where it cannot be audited honestly."""
     started, clock = host.now(), host.timer()
-    prompt = render(model.tokenizer, case.messages)
+    prompt = render(model.tokenizer, case.messages, host.clock())
     check_length(model, len(prompt.ids), case.max_new_tokens if case.answer is None else 0)
     units = cut(case, prompt, terms.settings.units)
+    progress(0, len(units))
     answered = _answer(model, case, prompt)
     base = score(model, prompt.ids, answered.text.ids)
     observed = _observed(model, case, prompt, answered)
     seconds_answer = host.timer() - clock
-    scores, coverage = sweep(model, base, units, batch_rows(model, base, terms.settings.max_memory), progress)
+    rows = batch_rows(model, base, terms.settings.max_memory)
+    operator = operator_of(terms.settings.method)
+    scores, coverage, halvings = sweep(model, base, units, rows, progress, operator, terms.settings.effect)
     content = Content(
         salt=salt, case=case, batch=terms.batch, prompt=prompt, answer=answered.text, own_answer=answered.own
     )
@@ -89,7 +87,7 @@ def audit_case(
         content=sha256(canonical(content)),
         signer=terms.signer,
         model=model.identity,
-        method=terms.method,
+        method=terms.settings.method,
         settings=terms.recorded,
         views=terms.settings.views,
         templates=terms.templates,
@@ -101,7 +99,7 @@ def audit_case(
         relevance=relevances,
         sweep=coverage,
         probe=model.probe,
-        warnings=warnings(answer, relevances),
+        warnings=warnings(answer, relevances, units, prompt),
         not_evaluated=not_evaluated(case),
         run=Run(
             started=started,
@@ -109,6 +107,7 @@ def audit_case(
             seconds_answer=round(seconds_answer, 3),
             seconds_sweep=round(host.timer() - clock - seconds_answer, 3),
             threads=host.threads,
+            halvings=halvings,
             host=host.facts,
         ),
     )

@@ -12,7 +12,7 @@ from attn_audit.cases import CaseFile
 from attn_audit.evidence import bundle
 from attn_audit.evidence.digest import canonical, salted_case, salted_file, sha256
 from attn_audit.evidence.envelope import Statement, encode, sign
-from attn_audit.evidence.errors import CaseError, Incomplete, Stopped
+from attn_audit.evidence.errors import CaseError, Incomplete, Stopped, UsageError
 from attn_audit.evidence.host import Host
 from attn_audit.evidence.identity import files_of, manifest, root_of
 from attn_audit.evidence.keys import SigningKey
@@ -20,13 +20,18 @@ from attn_audit.evidence.records import Case, Content, Evidence, Record, Setting
 from attn_audit.evidence.settings import Settings
 from attn_audit.evidence.statements import Plan, PlannedCase, Seal, SealedCase, plan_subjects, seal_subjects, summary
 from attn_audit.evidence.store import Measured, StoredCases
+from attn_audit.measure.attention import operator_of
+from attn_audit.measure.memory import as_memory_error
 from attn_audit.measure.model import LocatedModel, Model, load
+from attn_audit.measure.operator_probe import prove
+from attn_audit.measure.sweep import Progress
 from attn_audit.reports import html, pdf
 from attn_audit.reports.limits import limits_version
 from attn_audit.reports.templates import template_digest
 
 _NO_PUNCTUATION = str.maketrans("", "", "-:")
 _STOPPED = "the run was stopped before this case was finished"
+_OUT_OF_MEMORY = "out of memory, also for one piece at a time; shorten the case or use a larger machine"
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,10 @@ class Order:
 class Watch:
     """What a batch tells while it runs; the command line draws it. Methods do nothing here."""
 
+    def stop_requested(self) -> bool:
+        """Asked before each pass: whether the case at hand and those after it shall be skipped and the rest sealed."""
+        return False
+
     def loading(self, model: LocatedModel) -> None:
         """The model's files are hashed; loading and probing begin."""
 
@@ -88,6 +97,7 @@ def run(order: Order, host: Host, watch: Watch) -> Finished:
     folder cannot be finished."""
     watch.loading(order.model)
     model = load(order.model, order.settings.seed)
+    prove(model.network, operator_of(order.settings.method), order.settings.seed)
     salts = tuple(host.entropy(32).hex() for _ in order.cases.cases)
     plan = _plan(order, model, salts, host.now())
     plan_file = order.seal_up(Statement(plan_subjects(plan), plan))
@@ -113,16 +123,26 @@ def run(order: Order, host: Host, watch: Watch) -> Finished:
         plan=digest,
         started=plan.created,
         finished=host.now(),
-        model_root_after=root_of(files_of(order.model.path)),
+        model_root_after=_root_now(order.model),
         cases=ended,
         ok=sum(case.status == "ok" for case in ended),
         failed=sum(case.status == "failed" for case in ended),
         skipped=sum(case.status == "skipped" for case in ended),
     )
-    bundle.write_file(out / bundle.INDEX, html.index(plan, seal, StoredCases(out, seal)))
-    sealed = order.seal_up(Statement(seal_subjects(seal, signed=order.signed), seal))
+    index = html.index(plan, seal, StoredCases(out, seal))
+    bundle.write_file(out / bundle.INDEX, index)
+    subjects = seal_subjects(seal, signed=order.signed, index=index, manifest=manifest(model.identity))
+    sealed = order.seal_up(Statement(subjects, seal))
     bundle.write_file(out / order.name(bundle.SEAL), sealed)
     return Finished(out, seal)
+
+
+def _root_now(model: LocatedModel) -> str | None:
+    """The model's files hashed again; None where they cannot be read any more."""
+    try:
+        return root_of(files_of(model.path))
+    except UsageError:
+        return None
 
 
 def _plan(order: Order, model: Model, salts: tuple[str, ...], created: str) -> Plan:
@@ -146,28 +166,33 @@ def _run_cases(
     order: Order, out: Path, model: Model, terms: Terms, salts: tuple[str, ...], host: Host, watch: Watch
 ) -> Iterator[SealedCase]:
     cases = order.cases.cases
-    stopped = False
     for number, (case, salt) in enumerate(zip(cases, salts, strict=True), start=1):
+        watch.case_begins(case, number, len(cases))
         measured = None
-        if stopped:
-            yield SealedCase(id=case.id, status="skipped", reason=_STOPPED)
-            continue
         try:
-            watch.case_begins(case, number, len(cases))
-            measured = audit_case(model, case, terms, salt, host, watch.units)
+            with as_memory_error():
+                measured = audit_case(model, case, terms, salt, host, _stopping(watch))
             ended = _write_case(order, out, *measured)
-        except (CaseError, Incomplete) as error:
-            measured = None
-            ended = SealedCase(id=case.id, status="failed", reason=str(error))
         except Stopped:
-            stopped = True
             ended = SealedCase(id=case.id, status="skipped", reason=_STOPPED)
+        except (CaseError, Incomplete) as error:
+            measured, ended = None, SealedCase(id=case.id, status="failed", reason=str(error))
         except MemoryError:
-            ended = SealedCase(
-                id=case.id, status="failed", reason="out of memory; lower max_memory or shorten the case"
-            )
+            ended = SealedCase(id=case.id, status="failed", reason=_OUT_OF_MEMORY)
         watch.case_ends(case, ended, measured)
         yield ended
+
+
+def _stopping(watch: Watch) -> Progress:
+    """The watch's progress, which ends the case as soon as a stop is asked for: before the next pass, never within
+    writing, so that a case is either whole or not there."""
+
+    def progress(done: int, total: int) -> None:
+        if watch.stop_requested():
+            raise Stopped(_STOPPED)
+        watch.units(done, total)
+
+    return progress
 
 
 def _write_case(order: Order, out: Path, content: Content, evidence: Evidence) -> SealedCase:

@@ -73,3 +73,48 @@ def smollm2() -> Any:
     from attn_audit.measure.model import load, locate  # noqa: PLC0415
 
     return load(locate("smollm2"), seed=0)
+
+
+# -- audits (tests/audits.py) -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny model with random weights and a chat template."""
+    import tiny  # noqa: PLC0415  (torch takes seconds to import, and not every test file needs it)
+
+    return tiny.folder(tmp_path_factory.mktemp("tiny-model") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def made_audit(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A signed audit of three cases with the tiny model, HTML and (where its libraries are there) PDF: do not change
+    it, take ``audit``."""
+    import audits  # noqa: PLC0415
+    from attn_audit.reports import pdf  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("made-audit")
+    private = audits.key(folder)
+    views = "html,pdf" if pdf.missing_libraries() is None else "html"
+    finished = audits.make(folder, tiny_model, private, format=views)
+    return audits.Audit(finished.out, private)
+
+
+@pytest.fixture
+def audit(made_audit: Any, tmp_path: Path) -> Any:
+    """A copy of the signed audit, to be tampered with."""
+    return made_audit.copied_to(tmp_path / "audit")
+
+
+@pytest.fixture(scope="session")
+def real_audit(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """sample_cases/lending.yaml with the real model, by the installed command: do not change it."""
+    import audits  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("real-audit")
+    private = audits.key(folder)
+    command = [str(Path(sys.executable).with_name("attn-audit")), "run", str(repository / "sample_cases/lending.yaml")]
+    options = ["--model", "smollm2", "--key", str(private), "--out", str(folder / "audit"), "--format", "html"]
+    done = subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return audits.Audit(Path(done.stdout.strip()), private)

@@ -248,6 +248,7 @@ def run() -> Run:
         seconds_answer=1.84,
         seconds_sweep=22.4,
         threads=2,
+        halvings=0,
         host=(("system", "Linux 6.1"), ("processor", "x86_64"), ("python", "3.11.9"), ("torch", "2.13.0")),
     )
 

@@ -18,7 +18,7 @@ def model(path: Annotated[str, typer.Argument(help="A model folder, a .gguf file
     from attn_audit.measure.model import load, locate  # noqa: PLC0415  (torch is needed only here)
 
     located = locate(path)
-    stderr().print(f"loading and probing {located.name} ...", markup=False)
+    stderr().print(f"loading and probing {visible(located.name)} ...", markup=False)
     loaded = load(located, seed=0)
     _print(loaded.identity)
     stdout().print(

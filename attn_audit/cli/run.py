@@ -19,7 +19,7 @@ from attn_audit.cli.console import advise, stderr, stdout
 from attn_audit.cli.host import this_host
 from attn_audit.cli.signing import signers_beside, signing_key
 from attn_audit.evidence.bundle import CASES
-from attn_audit.evidence.errors import Incomplete, Stopped, UsageError
+from attn_audit.evidence.errors import Incomplete, UsageError
 from attn_audit.evidence.records import Setting
 from attn_audit.evidence.settings import ENVIRONMENT_PREFIX, Origin, Settings, resolve
 from attn_audit.judge.relevance import ranking
@@ -47,6 +47,10 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder to write; it must not exist.")] = None,
     units: Annotated[str | None, typer.Option(help="Pieces: token, word (default), sentence, paragraph.")] = None,
+    operator: Annotated[str | None, typer.Option(help="How: knockout (default), soft, shifted.")] = None,
+    factor: Annotated[str | None, typer.Option(help="Of soft and shifted: 1 changes nothing, near 0 the most.")] = None,
+    effect: Annotated[str | None, typer.Option(help="On all later positions: total (default), or direct.")] = None,
+    layers: Annotated[str | None, typer.Option(help="Only in these layers, A:B, from A up to before B.")] = None,
     max_memory: Annotated[str | None, typer.Option(help="GB for weights and one pass; default 8.")] = None,
     threads: Annotated[str | None, typer.Option(help="Processor threads; default: all.")] = None,
     seed: Annotated[str | None, typer.Option(help="Of the probe's random tokens; default 0.")] = None,
@@ -61,6 +65,10 @@ def run(
     case_file = _cases(cases, prompt)
     flags = {
         "units": units,
+        "operator": operator,
+        "factor": factor,
+        "effect": effect,
+        "layers": layers,
         "max_memory": max_memory,
         "threads": threads,
         "seed": seed,
@@ -71,18 +79,18 @@ def run(
     name, origin = _model_name(model, case_file)
     signer = None if key is None else signing_key(key, passphrase_fd, os.environ)
     located = locate(name)
-    if out is not None and (out.exists() or out.is_symlink()):
+    if out is not None and os.path.lexists(out):
         raise UsageError(f"output folder {out} exists already; name another with --out")
     host = this_host(settings.threads)
     set_threads(host.threads)
     recorded = (Setting(name="model", value=located.name, origin=origin), *recorded)
     order = batch.Order(case_file, located, settings, recorded, signer, out)
     _say_not_evaluated(case_file)
-    with _drawing(quiet) as watch, _stopping_on_sigterm():
+    with _stopping_on_sigterm() as stop, _drawing(stop, quiet) as watch:
         finished = batch.run(order, host, watch)
     if not quiet:
         _conclude(finished, settings.views[0], key)
-    stdout().print(str(finished.out), markup=False)
+    stdout().print(str(finished.out), markup=False, soft_wrap=True)
     _require_whole(finished.seal, located.root)
 
 
@@ -120,7 +128,8 @@ def _printable(settings: Settings, recorded: tuple[Setting, ...]) -> tuple[Setti
         raise UsageError(missing)
     advise(f"{missing} Only HTML is written.")
     reduced = settings.model_copy(update={"format": "html"})
-    return reduced, tuple(one.model_copy(update={"value": "html"}) if one.name == "format" else one for one in recorded)
+    forced = {"value": "html", "origin": "host"}
+    return reduced, tuple(one.model_copy(update=forced) if one.name == "format" else one for one in recorded)
 
 
 def _say_not_evaluated(case_file: CaseFile) -> None:
@@ -129,32 +138,44 @@ def _say_not_evaluated(case_file: CaseFile) -> None:
         advise(f"NOT EVALUATED by this version: {name}")
 
 
-@contextmanager
-def _stopping_on_sigterm() -> Iterator[None]:
-    def stop(*_: Any) -> None:
-        raise Stopped("stopped by SIGTERM")
+class _Stop:
+    """Set by SIGTERM. Only a flag: what is being written is written to its end."""
 
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __call__(self, *_: Any) -> None:
+        self.requested = True
+
+
+@contextmanager
+def _stopping_on_sigterm() -> Iterator[_Stop]:
+    stop = _Stop()
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
+        yield stop
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
-def _drawing(quiet: bool) -> Iterator[Watch]:
+def _drawing(stop: _Stop, quiet: bool) -> Iterator[Watch]:
     """A watch that draws the batch on a terminal, writes a line a case elsewhere, or nothing when quiet."""
     from attn_audit.batch import Watch  # noqa: PLC0415
 
+    class Stoppable(Watch):
+        def stop_requested(self) -> bool:
+            return stop.requested
+
     if quiet:
-        yield Watch()
+        yield Stoppable()
         return
     console = stderr()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("starting", total=None)
 
-        class Drawing(Watch):
+        class Drawing(Stoppable):
             def loading(self, model: Any) -> None:
                 console.print(f"loading and probing {visible(model.name)} (offline) ...", markup=False)
 
@@ -165,14 +186,16 @@ def _drawing(quiet: bool) -> Iterator[Watch]:
                 progress.update(task, completed=done, total=total)
 
             def case_ends(self, case: Case, ended: SealedCase, measured: tuple[Content, Evidence] | None) -> None:
-                console.print(_line(ended, measured))
+                console.print(_line(ended, measured if console.is_terminal else None), soft_wrap=True)
 
         yield Drawing()
 
 
 def _line(ended: SealedCase, measured: tuple[Content, Evidence] | None) -> Text:
+    """What became of a case. Its text is quoted on a terminal only: the logs of a CI job are no place for it."""
     if measured is None:
-        return Text.assemble((f"{ended.id}: {ended.status}: ", "bold red"), visible(ended.reason or ""))
+        reason = f": {visible(ended.reason)}" if ended.reason else ""
+        return Text.assemble((ended.id, "bold"), f": {ended.status}{reason}")
     content, evidence = measured
     best = ranking(evidence.relevance)[0]
     spans = evidence.units[best].spans

@@ -37,7 +37,7 @@ def verify(
     report = verify_audit(path, _trusted(trust, public_key))
     if as_json:
         checks = [asdict(check) for check in report.checks]
-        typer.echo(json.dumps({"exit_code": report.exit_code, "checks": checks}, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps({"exit_code": report.exit_code, "checks": checks}, indent=2))
     else:
         _print(report)
     raise typer.Exit(report.exit_code)

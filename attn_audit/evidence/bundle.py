@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from attn_audit.evidence.errors import EvidenceError, Incomplete, UsageError
@@ -19,7 +18,7 @@ INDEX = "index.html"
 CASES = "cases"
 SIGNED, UNSIGNED = ".sigstore.json", ".unsigned.json"
 PLAN, ATTESTATION, SEAL = "plan", "attestation", "seal"
-_FILE_LIMIT = 256 << 20
+_FILE_LIMIT = 64 << 20  # bytes; a case of 100,000 scores takes about 2 MiB
 _PENDING = ".pending-"
 
 
@@ -60,30 +59,19 @@ def write_file(path: Path, data: bytes) -> None:
         pending.replace(path)
     except OSError as error:
         pending.unlink(missing_ok=True)
-        raise Incomplete(f"{path} cannot be written: {error.strerror}; nothing half written is left") from None
+        raise Incomplete(f"{path.name} cannot be written: {error.strerror}; nothing half written is left") from None
 
 
 def write_case(out: Path, case_id: str, files: Mapping[str, bytes]) -> None:
     """One case folder, renamed into place when all its files are on the disk. Raises Incomplete."""
-    target = out / CASES / case_id
-    with _pending_folder(out, target) as pending:
+    pending = out / (_PENDING + case_id)
+    try:
+        pending.mkdir()
         for name, data in files.items():
             write_file(pending / name, data)
-        pending.chmod(0o755)
-        try:
-            pending.rename(target)
-        except OSError as error:
-            raise Incomplete(f"{target} cannot be written: {error.strerror}") from None
-
-
-@contextmanager
-def _pending_folder(out: Path, target: Path) -> Iterator[Path]:
-    try:
-        pending = Path(tempfile.mkdtemp(prefix=_PENDING, dir=out))
+        pending.rename(out / CASES / case_id)
     except OSError as error:
-        raise Incomplete(f"{target} cannot be written: {error.strerror}") from None
-    try:
-        yield pending
+        raise Incomplete(f"the case's folder cannot be written: {error.strerror}") from None
     finally:
         shutil.rmtree(pending, ignore_errors=True)
 
@@ -94,9 +82,10 @@ def read_file(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         raise EvidenceError(f"{path.name} cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise EvidenceError(f"{path.name} is not a file")
     with os.fdopen(descriptor, "rb") as file:
-        if not path.is_file():
-            raise EvidenceError(f"{path.name} is not a file")
         data = file.read(_FILE_LIMIT + 1)
     if len(data) > _FILE_LIMIT:
         raise EvidenceError(f"{path.name} is larger than {_FILE_LIMIT >> 20} MiB")

@@ -71,6 +71,8 @@ def _walk(folder: Path) -> list[tuple[str, Path]]:
             if here == folder and name in _IGNORED:
                 continue
             path = here / name
+            if not name.isprintable():
+                raise UsageError(f"model file {str(path)!r} has a name that cannot be recorded; rename it")
             found.append((path.relative_to(folder).as_posix(), _regular(path, folder)))
     return found
 

@@ -13,9 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 UnitKind = Literal["token", "word", "sentence", "paragraph"]
+OperatorName = Literal["knockout", "soft", "shifted"]
+Effect = Literal["total", "direct"]
 Role = Literal["system", "user", "assistant"]
 ViewFormat = Literal["html", "pdf"]
 Index = Annotated[int, Field(ge=0)]
+Line = Annotated[str, Field(max_length=10_000)]
+Place = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Record(BaseModel):
@@ -55,26 +59,30 @@ class Limits(Record):
 
     max_share: float | None = Field(None, ge=0, le=1, description="highest allowed share of the positive relevance")
     min_share: float | None = Field(None, ge=0, le=1, description="lowest allowed share of the positive relevance")
-    not_in_top: int | None = Field(None, ge=1, description="must not be among this many highest units")
-    must_be_in_top: int | None = Field(None, ge=1, description="must be among this many highest units")
-    max_effect: float | None = Field(None, ge=0, description="highest allowed effect, nats")
+    not_in_top: Place | None = Field(None, description="must not be among this many highest units")
+    must_be_in_top: Place | None = Field(None, description="must be among this many highest units")
+    max_effect: float | None = Field(None, ge=0, le=1_000_000, description="highest allowed effect, nats")
 
 
 class Policy(Record):
     """A rule on what may drive the answer. ``name`` is printed in findings."""
 
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1, max_length=200)
     severity: Literal["fail", "warn"] = "fail"
-    terms: tuple[str, ...] = Field((), description="words or phrases of the input, compared by case folding")
-    pattern: str | None = Field(None, description="regular expression on the input")
-    unit: str | None = Field(None, description="a named unit of the case")
-    field: str | None = Field(None, description="a field of the template")
+    terms: tuple[Line, ...] = Field(
+        (), max_length=1_000, description="words or phrases of the input, compared by case folding"
+    )
+    pattern: Line | None = Field(None, description="regular expression on the input")
+    unit: Line | None = Field(None, description="a named unit of the case")
+    field: Line | None = Field(None, description="a field of the template")
     role: Role | None = Field(None, description="all pieces of messages of this role")
     limits: Limits = Limits()
-    answer_must_match: str | None = Field(None, description="regular expression the answer must match")
-    answer_must_not_match: str | None = Field(None, description="regular expression the answer must not match")
-    pair_with: str | None = Field(None, description="id of the case that differs in one attribute")
-    tolerance: float | None = Field(None, ge=0, description="largest allowed difference of shares within the pair")
+    answer_must_match: Line | None = Field(None, description="regular expression the answer must match")
+    answer_must_not_match: Line | None = Field(None, description="regular expression the answer must not match")
+    pair_with: Line | None = Field(None, description="id of the case that differs in one attribute")
+    tolerance: float | None = Field(
+        None, ge=0, le=1_000_000, description="largest allowed difference of shares within the pair"
+    )
 
 
 class Case(Record):
@@ -96,16 +104,16 @@ class Case(Record):
 class BatchInfo(Record):
     """What the user says about the whole batch; printed in every report, never interpreted."""
 
-    title: str | None = None
-    organisation: str | None = None
-    purpose: str | None = None
+    title: Line | None = None
+    organisation: Line | None = None
+    purpose: Line | None = None
     role_of_model: Literal["sole", "advisory", "drafting"] | None = None
-    reviewer: str | None = None
-    contact: str | None = None
-    decision_taken: str | None = None
-    decided_by: str | None = None
-    retention_until: str | None = None
-    references: tuple[str, ...] = ()
+    reviewer: Line | None = None
+    contact: Line | None = None
+    decision_taken: Line | None = None
+    decided_by: Line | None = None
+    retention_until: Line | None = None
+    references: tuple[Line, ...] = Field((), max_length=100)
 
 
 # -- what was said ----------------------------------------------------------------------------------------------------
@@ -127,6 +135,8 @@ class Prompt(Record):
     ids: tuple[int, ...]
     offsets: tuple[tuple[int, int], ...]
     segments: tuple[Segment, ...]
+    special: tuple[int, ...] = Field((), description="positions of special tokens that stand in a message; frozen")
+    date: str | None = Field(None, description="UTC, ISO 8601: the time that the chat template asked for")
 
 
 class AnswerText(Record):
@@ -181,16 +191,18 @@ class Setting(Record):
 
     name: str
     value: str
-    origin: Literal["flag", "environment", "case file", "default"]
+    origin: Literal["flag", "environment", "case file", "default", "host"]
 
 
 class Method(Record):
     """What exactly was suppressed and scored (docs/method.md)."""
 
-    operator: Literal["knockout"] = "knockout"
-    effect: Literal["total"] = "total"
+    operator: OperatorName = "knockout"
+    factor: float | None = Field(None, description="of soft (log f is added) and shifted (scores are multiplied)")
+    effect: Effect = "total"
+    layers: tuple[int, int] | None = Field(None, description="start, stop of the layers it was limited to; null: all")
     units: UnitKind
-    default: bool = Field(description="false when operator, effect or units are not the default")
+    default: bool = Field(description="false when any of these is not the default")
 
 
 class Unit(Record):
@@ -269,6 +281,7 @@ class Run(Record):
     seconds_answer: float
     seconds_sweep: float
     threads: int
+    halvings: int = Field(description="how often a pass did not fit the memory and was split in two")
     host: tuple[tuple[str, str], ...] = Field(description="names and versions from an allow-list")
 
 

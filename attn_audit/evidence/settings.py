@@ -8,10 +8,12 @@ from typing import Literal, get_args
 from pydantic import Field, ValidationError
 
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.records import Record, Setting, UnitKind, ViewFormat
+from attn_audit.evidence.records import Effect, Method, OperatorName, Record, Setting, UnitKind, ViewFormat
 
 ENVIRONMENT_PREFIX = "ATTN_AUDIT_"
 Origin = Literal["flag", "environment", "case file", "default"]
+NOT_SET = "not set"
+_CHOOSES_METHOD = ("operator", "factor", "effect", "layers")
 _HOST_BOUND = frozenset({"threads"})  # recorded in ``run``, since the default depends on the machine
 
 
@@ -19,10 +21,30 @@ class Settings(Record):
     """What can be chosen, with its default."""
 
     units: UnitKind = "word"
+    operator: OperatorName = "knockout"
+    factor: float | None = Field(None, ge=0, le=1000, description="of the operators soft and shifted")
+    effect: Effect = "total"
+    layers: str | None = Field(None, pattern=r"^\d{1,4}:\d{1,4}$", description="A:B, from layer A up to before B")
     max_memory: float = Field(8.0, gt=0, description="GB, for weights and one pass")
     threads: int | None = Field(None, ge=1, le=1024, description="of the processor; default: all of them")
     seed: int = Field(0, ge=0, lt=2**63)
     format: str = Field("html,pdf", pattern=r"^(html|pdf)(,(html|pdf))?$")
+
+    @property
+    def layer_range(self) -> tuple[int, int] | None:
+        """Start and stop of the layers that suppression is limited to; None: all."""
+        if self.layers is None:
+            return None
+        start, stop = self.layers.split(":")
+        return int(start), int(stop)
+
+    @property
+    def method(self) -> Method:
+        """What is measured, as the evidence records it."""
+        chosen = {"operator": self.operator, "factor": self.factor, "effect": self.effect, "layers": self.layer_range}
+        default = Settings()
+        unchanged = all(getattr(self, name) == getattr(default, name) for name in (*_CHOOSES_METHOD, "units"))
+        return Method.model_validate({**chosen, "units": self.units, "default": unchanged})
 
     @property
     def views(self) -> tuple[ViewFormat, ...]:
@@ -48,12 +70,27 @@ def resolve(
                 values[name], origins[name] = value, origin
                 break
     settings = _validated(values, origins)
+    _check_factor(settings)
     recorded = tuple(
-        Setting(name=name, value=str(getattr(settings, name)), origin=origins.get(name, "default"))
+        Setting(name=name, value=_shown(getattr(settings, name)), origin=origins.get(name, "default"))
         for name in Settings.model_fields
         if name not in _HOST_BOUND
     )
     return settings, recorded
+
+
+def _shown(value: object) -> str:
+    return NOT_SET if value is None else str(value)
+
+
+def _check_factor(settings: Settings) -> None:
+    """Each operator needs its own; a factor that would be ignored is refused. Raises UsageError."""
+    if settings.operator == "knockout" and settings.factor is not None:
+        raise UsageError("setting factor is given, but operator knockout takes none; choose soft or shifted")
+    if settings.operator != "knockout" and settings.factor is None:
+        raise UsageError(f"operator {settings.operator} needs a factor, like --factor 0.1")
+    if settings.operator == "soft" and settings.factor == 0:
+        raise UsageError("operator soft takes a factor above 0; a factor of 0 is operator knockout")
 
 
 def _validated(values: dict[str, str], origins: dict[str, Origin]) -> Settings:
@@ -62,7 +99,8 @@ def _validated(values: dict[str, str], origins: dict[str, Origin]) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        allowed = ", ".join(get_args(UnitKind)) if name == "units" else first["msg"]
+        choices = {"units": UnitKind, "operator": OperatorName, "effect": Effect}.get(name)
+        allowed = first["msg"] if choices is None else f"choose one of {', '.join(get_args(choices))}"
         raise UsageError(
             f"setting {name} = {values[name]!r} (from the {origins[name]}) is refused: {allowed}"
         ) from None

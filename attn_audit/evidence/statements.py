@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from attn_audit.evidence.bundle import ATTESTATION, CASES, PLAN, statement_name
-from attn_audit.evidence.digest import salted_text
+from attn_audit.evidence.bundle import ATTESTATION, CASES, INDEX, MANIFEST, PLAN, statement_name
+from attn_audit.evidence.digest import salted_text, sha256
 from attn_audit.evidence.records import (
     Content,
     Evidence,
@@ -80,7 +80,9 @@ class Seal(Record):
     plan: Sha256
     started: str
     finished: str
-    model_root_after: Sha256 = Field(description="the model's files, hashed again after the last case")
+    model_root_after: Sha256 | None = Field(
+        description="the model's files, hashed again after the last case; null: they could not be read"
+    )
     cases: tuple[SealedCase, ...]
     ok: int
     failed: int
@@ -92,13 +94,13 @@ def plan_subjects(plan: Plan) -> Subjects:
     return ((plan.model_name, plan.model_root),)
 
 
-def seal_subjects(seal: Seal, *, signed: bool) -> Subjects:
-    """The plan and the attestation of each finished case, as the seal's statement names them."""
+def seal_subjects(seal: Seal, *, signed: bool, index: bytes, manifest: bytes) -> Subjects:
+    """The plan, the batch's own files and the attestation of each finished case: what the seal's statement names."""
     attestation, plan = (statement_name(stem, signed=signed) for stem in (ATTESTATION, PLAN))
     finished = (
         (f"{CASES}/{case.id}/{attestation}", case.attestation) for case in seal.cases if case.attestation is not None
     )
-    return ((plan, seal.plan), *finished)
+    return ((plan, seal.plan), (INDEX, sha256(index)), (MANIFEST, sha256(manifest)), *finished)
 
 
 def summary(content: Content, evidence: Evidence) -> Summary:

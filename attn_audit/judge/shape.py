@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.records import Content, Evidence, Unit
 
+_LOWEST = -3.5e38  # nats; a sum of many such values is still a number in double precision
+_ROUNDING = 1e-3  # nats above 0 that the rounding of a float32 sum can explain
+
 
 def check_shape(content: Content, evidence: Evidence) -> None:
-    """Scores are (units, answer tokens), spans lie in their messages, every prompt position is in one unit or frozen.
-
-    Raises EvidenceError naming what does not fit.
+    """Scores are log-probabilities (units, answer tokens), spans lie in their messages, every prompt position is in one
+    unit or frozen. Raises EvidenceError naming what does not fit.
     """
     tokens = len(content.answer.ids)
     length = len(content.prompt.ids)
@@ -22,13 +25,20 @@ def check_shape(content: Content, evidence: Evidence) -> None:
         raise EvidenceError("the scores are not one row for each unit")
     if any(len(row) != tokens for row in evidence.scores):
         raise EvidenceError("a row of scores is not one number for each answer token")
+    _check_log_probabilities(evidence)
     if length != len(content.prompt.offsets):
         raise EvidenceError("the prompt's offsets are not one for each token")
     _check_offsets(content.prompt.offsets, len(content.prompt.rendered), "the prompt's")
     _check_offsets(content.answer.offsets, len(content.answer.text), "the answer's")
     _check_positions([run for unit in evidence.units for run in unit.runs] + list(evidence.frozen), length)
     _check_spans(evidence.units, tuple(len(message.content) for message in content.case.messages))
-    _check_segments(content)
+
+
+def _check_log_probabilities(evidence: Evidence) -> None:
+    observed = evidence.answer.observed
+    values = chain(evidence.answer.base, *evidence.scores, () if observed is None else (observed.log_probability,))
+    if any(not _LOWEST <= value <= _ROUNDING for value in values):
+        raise EvidenceError("a score is not a log-probability: it is above 0, or below what float32 can hold")
 
 
 def _check_offsets(offsets: Iterable[tuple[int, int]], length: int, whose: str) -> None:
@@ -49,6 +59,8 @@ def _check_positions(runs: list[tuple[int, int]], length: int) -> None:
 def _check_spans(units: tuple[Unit, ...], lengths: tuple[int, ...]) -> None:
     taken: dict[int, list[tuple[int, int]]] = {}
     for unit in units:
+        if not unit.spans or not unit.runs:
+            raise EvidenceError(f"unit {unit.id!r:.20} has no text or no position")
         for span in unit.spans:
             if span.message >= len(lengths) or not span.start < span.end <= lengths[span.message]:
                 raise EvidenceError(f"unit {unit.id!r:.20} has a span outside its message")
@@ -59,14 +71,3 @@ def _check_spans(units: tuple[Unit, ...], lengths: tuple[int, ...]) -> None:
             if start < at:
                 raise EvidenceError("two units share characters")
             at = end
-
-
-def _check_segments(content: Content) -> None:
-    """Each message stands in the rendered prompt where the record says."""
-    rendered = content.prompt.rendered
-    for segment in content.prompt.segments:
-        if segment.message >= len(content.case.messages):
-            raise EvidenceError("the prompt has a segment of a message that does not exist")
-        text = content.case.messages[segment.message].content[segment.start : segment.end]
-        if rendered[segment.rendered : segment.rendered + len(text)] != text:
-            raise EvidenceError("a message does not stand in the rendered prompt where the record says")

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from attn_audit.evidence.records import Content, Evidence
+from attn_audit.judge.method import described
 from attn_audit.reports.numbers import nats, probability, short_nats
 from attn_audit.reports.spans import Fragment, check_lengths, fragments
 from attn_audit.reports.text import exact, shortened, visible
@@ -86,7 +87,7 @@ def _signer(evidence: Evidence) -> str:
 def _method(evidence: Evidence) -> str:
     method = evidence.method
     changed = "default" if method.default else "changed from the default"
-    return visible(f"{changed}: {method.operator}, {method.effect} effect, units: {method.units}")
+    return visible(f"{changed}: {described(method)}")
 
 
 def _answers(content: Content, evidence: Evidence) -> tuple[RenderableType, ...]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from attn_audit.evidence.digest import canonical, sha256
 from attn_audit.evidence.records import Content, Evidence, Setting, Signer, Unit
+from attn_audit.judge.method import described, in_words
 from attn_audit.judge.relevance import by_token, positive_share, ranking
 from attn_audit.reports.limits import LimitsText, limits_for
 from attn_audit.reports.numbers import nats, probability, share, short_nats
@@ -34,7 +35,7 @@ _LAST_ROWS = 20
 _ROW_LENGTH = 200
 _QUOTE_LENGTH = 300
 _BAR = 100.0  # width of one half of a bar, in units of its viewBox
-_METHOD_SETTINGS = frozenset({"operator", "factor", "effect", "units", "layers", "effort"})
+_METHOD_SETTINGS = frozenset({"operator", "factor", "effect", "units", "layers"})
 
 Standing = Literal["unsigned", "test key", "signed"]
 
@@ -131,6 +132,8 @@ class ReportView:
     against: tuple[UnitRow, ...]
     positive_total: str
     method_changes: tuple[Setting, ...]
+    method: str
+    described: str
     given: tuple[Setting, ...]
     hidden: int
     messages: tuple[MessageView, ...]
@@ -161,6 +164,8 @@ def report_view(content: Content, evidence: Evidence) -> ReportView:
         against=opposing(rows),
         positive_total=nats(fsum(value for value in evidence.relevance if value > 0)),
         method_changes=_method_changes(evidence),
+        method=in_words(evidence.method),
+        described=described(evidence.method),
         given=tuple(setting for setting in evidence.settings if setting.origin != "default"),
         hidden=_hidden(content),
         messages=_messages(content, evidence, drawn),
@@ -185,7 +190,7 @@ def level(value: float, largest: float) -> int:
     """Heat of a value on -5..5, relative to the largest absolute value of the report; 0 below 5 % of it."""
     if largest <= 0 or abs(value) < _PLAIN_BELOW * largest:
         return 0
-    steps = min(LEVELS, max(1, ceil(LEVELS * abs(value) / largest)))
+    steps = min(LEVELS, max(1, ceil(LEVELS * (abs(value) / largest))))
     return steps if value > 0 else -steps
 
 

@@ -20,6 +20,10 @@ def verify(path: Path, trusted: tuple[TrustedKey, ...]) -> Report:
     """Check an audit folder, or one case of it, against the keys the reader trusts. Raises UsageError when ``path`` is
     neither."""
     report = Report()
+    try:
+        path = path.resolve(strict=True)  # so that a case has its name even when it is given as "."
+    except (OSError, RuntimeError, ValueError):
+        raise UsageError(f"{str(path)[:200]} cannot be read; give an audit folder or a case in one") from None
     if statement_file(path, bundle.ATTESTATION).exists():
         verify_case(report, path, trusted)
         report.note(path.name, "batch", "only this case was checked, not whether its batch is whole")

@@ -46,6 +46,11 @@ class Report:
         codes = {check.exit_code for check in self.checks if check.outcome == "failed"}
         return next((code for code in _PRECEDENCE if code in codes), 0)
 
+    def passed(self, subject: str, name: str) -> bool:
+        """Whether that check was made and found nothing."""
+        found = [check.outcome for check in self.checks if (check.subject, check.name) == (subject, name)]
+        return bool(found) and "failed" not in found
+
     def succeed(self, subject: str, name: str) -> None:
         """List a success."""
         self.checks.append(Check(subject, name, "ok"))

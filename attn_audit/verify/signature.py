@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from attn_audit.evidence import bundle
 from attn_audit.evidence.envelope import Statement, UntrustedSigner, decode, open_bundle, payload_of
 from attn_audit.evidence.errors import EvidenceError
-from attn_audit.evidence.records import Record, Signer
+from attn_audit.evidence.keys import TEST_MARK
+from attn_audit.evidence.records import Signer
+from attn_audit.evidence.statements import Plan, Seal, Summary
 from attn_audit.evidence.trust import TrustedKey
 from attn_audit.verify.report import Report
 
-P = TypeVar("P", bound=Record)
+P = TypeVar("P", Plan, Summary, Seal)
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def statement_file(folder: Path, stem: str) -> Path:
@@ -27,11 +29,17 @@ def statement_file(folder: Path, stem: str) -> Path:
 
 @dataclass(frozen=True)
 class Opened(Generic[P]):
-    """A statement read from its file. ``key`` is the trusted key that signed it, None where none did."""
+    """A statement read from its file. ``keys`` are the entries of the trusted key that signed it, none where none
+    did: a reader may trust one key for several names and times."""
 
     statement: Statement[P]
-    key: TrustedKey | None
+    keys: tuple[TrustedKey, ...]
     signed: bool
+
+    @property
+    def key(self) -> TrustedKey | None:
+        """The trusted key that signed it."""
+        return self.keys[0] if self.keys else None
 
 
 def open_statement(
@@ -44,7 +52,7 @@ def open_statement(
     name = f"signature of {path.name}"
     signed = path.name.endswith(bundle.SIGNED)
     try:
-        payload, key, doubt = _authenticate(bundle.read_file(path), path.name, trusted, signed=signed)
+        payload, keys, doubt = _authenticate(bundle.read_file(path), path.name, trusted, signed=signed)
         statement = decode(payload, kind, path.name)
     except EvidenceError as error:
         report.fail(subject, name, error)
@@ -53,43 +61,71 @@ def open_statement(
         report.succeed(subject, name)
     else:
         report.fail(subject, name, doubt)
-    return Opened(statement, key, signed)
+    _note_who_signed(report, subject, statement.predicate.signer, keys)
+    return Opened(statement, keys, signed)
 
 
 def _authenticate(
     data: bytes, what: str, trusted: tuple[TrustedKey, ...], *, signed: bool
-) -> tuple[bytes, TrustedKey | None, UntrustedSigner | None]:
-    """The payload with the trusted key that signed it, or with the reason why none did. Raises EvidenceError."""
+) -> tuple[bytes, tuple[TrustedKey, ...], UntrustedSigner | None]:
+    """The payload with the entries of the trusted key that signed it, or with the reason why none did.
+
+    Raises EvidenceError.
+    """
     if not signed:
-        return data, None, UntrustedSigner(f"{what} is unsigned: nobody vouches for it")
+        return data, (), UntrustedSigner(f"{what} is unsigned: nobody vouches for it")
     try:
-        payload, key = open_bundle(data, trusted, what)
+        payload, keys = open_bundle(data, trusted, what)
     except UntrustedSigner as doubt:
-        return payload_of(data, what), None, doubt
-    return payload, key, None
+        return payload_of(data, what), (), doubt
+    return payload, keys, None
 
 
 def check_signer(report: Report, subject: str, said: Signer | None, when: str, opened: Opened[P]) -> None:
     """The record names the key that signed it, which may sign for that principal and was valid at the claimed time."""
-    if opened.key is None and (opened.signed or said is None):
+    if not opened.keys and (opened.signed or said is None):
         return  # listed as untrusted or unsigned already
     with report.check(subject, "signer"):
-        _require_signer(said, when, opened.key)
+        _require_signer(said, when, opened.keys)
+
+
+def note_test_key(report: Report, subject: str, said: Signer | None) -> None:
+    """Say it when the signer calls the key one for tests only."""
     if said is not None and said.test_only:
         report.note(subject, "signer", "a TEST ONLY key: this audit is a demonstration")
 
 
-def _require_signer(said: Signer | None, when: str, key: TrustedKey | None) -> None:
-    if said is None or key is None or said.key_id != key.key_id:
+def _note_who_signed(report: Report, subject: str, said: Signer | None, keys: tuple[TrustedKey, ...]) -> None:
+    """Say whose signature it is, once for all that one key signed in one name: a batch says it first by its plan."""
+    if said is None or not keys:
+        return
+    detail = f"signed by key id {keys[0].key_id}, as {said.principal}"
+    if any(not key.principals for key in keys):
+        detail += "; the name is the signer's own claim; no validity period is known"
+    if not any(check.detail == detail for check in report.checks):
+        report.note(subject, "signer", detail)
+
+
+def _require_signer(said: Signer | None, when: str, keys: tuple[TrustedKey, ...]) -> None:
+    """One entry of the key must allow both the name and the time."""
+    if said is None or said.key_id not in {key.key_id for key in keys}:
         raise EvidenceError("the record names another signer than the key that signed it")
-    if key.principals and not any(fnmatchcase(said.principal, pattern) for pattern in key.principals):
+    if said.test_only != said.principal.startswith(TEST_MARK):
+        raise EvidenceError(f"the record's mark for tests contradicts the name it is signed in, {said.principal!r:.80}")
+    named = [key for key in keys if key.may_sign_as(said.principal)]
+    if not named:
         raise UntrustedSigner(f"the key may not sign as {said.principal!r}")
-    if not key.covers(_moment(when)):
+    if not any(key.covers(moment(when)) for key in named):
         raise UntrustedSigner(f"the key was not valid at the claimed time {when}")
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
+    """A recorded time, UTC. Raises EvidenceError."""
+    wrong = EvidenceError(f"time {text!r:.40} is not of the form 2026-01-31T23:59:59Z")
     try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        found = datetime.strptime(text, _TIME).replace(tzinfo=UTC)
     except ValueError:
-        raise EvidenceError(f"time {text!r:.40} is not of the form 2026-01-31T23:59:59Z") from None
+        raise wrong from None
+    if found.strftime(_TIME) != text:
+        raise wrong
+    return found

@@ -1,0 +1,102 @@
+"""Whether content and evidence speak of the same thing: units and their positions, messages and the prompt, the answer
+and how it came about, the settings and the method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+
+from attn_audit.cases import not_evaluated
+from attn_audit.evidence.errors import EvidenceError
+from attn_audit.evidence.records import Content, Evidence, Setting
+from attn_audit.evidence.settings import NOT_SET, Settings
+from attn_audit.judge.places import Places, owners
+from attn_audit.judge.probe import holds
+
+
+def check_belonging(content: Content, evidence: Evidence) -> None:
+    """Raises EvidenceError naming what does not follow from what. The shapes were checked before (judge/shape.py)."""
+    _check_segments(content)
+    _check_positions(content, evidence)
+    _check_answer(content, evidence)
+    _check_covered(content.answer.text, content.answer.offsets)
+    _check_method(evidence)
+    if evidence.not_evaluated != not_evaluated(content.case):
+        raise EvidenceError("what the evidence lists as not evaluated is not what the case asked for")
+    if not holds(evidence.probe):
+        raise EvidenceError("the probe's figures are those of a model that must be refused")
+
+
+def _check_segments(content: Content) -> None:
+    """Each message stands in the prompt once, in order, whole but for white space at its ends."""
+    prompt, messages = content.prompt, content.case.messages
+    if [segment.message for segment in prompt.segments] != list(range(len(messages))):
+        raise EvidenceError("the prompt does not hold each message of the case once, in order")
+    at = 0
+    for segment, message in zip(prompt.segments, messages, strict=True):
+        text = message.content[segment.start : segment.end]
+        whole = segment.start <= segment.end <= len(message.content) and text.strip() == message.content.strip()
+        if not whole or segment.rendered < at or not prompt.rendered.startswith(text, segment.rendered):
+            raise EvidenceError("a message does not stand in the rendered prompt where the record says")
+        at = segment.rendered + len(text)
+
+
+def _check_positions(content: Content, evidence: Evidence) -> None:
+    """A position belongs to a unit that shares most characters with its token; frozen ones share none with any."""
+    tokens = owners(content.prompt)
+    places = Places(unit.spans for unit in evidence.units)
+    for index, unit in enumerate(evidence.units):
+        for position in (position for start, stop in unit.runs for position in range(start, stop)):
+            shared = places.shared(tokens[position]) if position in tokens else None
+            if shared is None or (shared and shared.get(index, 0) < max(shared.values())):
+                raise EvidenceError(f"unit {unit.id!r:.20} has a position whose token is not in its text")
+    for position in (position for start, stop in evidence.frozen for position in range(start, stop)):
+        if position in tokens and places.shared(tokens[position]):
+            raise EvidenceError("a token of the case's own text is listed as never suppressed")
+
+
+def _check_answer(content: Content, evidence: Evidence) -> None:
+    """Supplied or generated: the case, the content and the evidence agree."""
+    supplied = content.case.answer is not None
+    said = (
+        evidence.answer.source == "supplied",
+        evidence.answer.stop == "supplied",
+        content.own_answer is not None,
+    )
+    if any(one != supplied for one in said) or (supplied and content.answer.text != content.case.answer):
+        raise EvidenceError("case, content and evidence do not agree on whether the answer was supplied")
+    observed, wanted = evidence.answer.observed, content.case.observed_answer
+    if (observed is None) != (wanted is None):
+        raise EvidenceError("the observed answer is in the case or in the evidence, but not in both")
+    own = content.own_answer if content.own_answer is not None else content.answer.text
+    if observed is not None and wanted is not None and observed.reproduced != (own.strip() == wanted.strip()):
+        raise EvidenceError("whether the observed answer was reproduced does not follow from the answers")
+
+
+def _check_covered(text: str, offsets: Iterable[tuple[int, int]]) -> None:
+    """Every visible character of the answer is some token's."""
+    at = 0
+    for start, end in offsets:
+        if text[at:start].strip():
+            break
+        at = max(at, end)
+    if text[at:].strip():
+        raise EvidenceError("the answer's tokens do not cover its text")
+
+
+def _check_method(evidence: Evidence) -> None:
+    if evidence.method != recorded_settings(evidence.settings).method:
+        raise EvidenceError("the method does not follow from the recorded settings")
+    kinds = {evidence.method.units, "field", "named"}
+    if any(unit.kind not in kinds for unit in evidence.units):
+        raise EvidenceError(f"a unit is of another kind than the method's units, {evidence.method.units}")
+
+
+def recorded_settings(recorded: tuple[Setting, ...]) -> Settings:
+    """The settings that a record lists. Raises EvidenceError where they are not settings of this version."""
+    values = {one.name: one.value for one in recorded if one.name in Settings.model_fields and one.value != NOT_SET}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError:
+        raise EvidenceError("the recorded settings are not valid ones") from None

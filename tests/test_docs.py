@@ -1,0 +1,237 @@
+"""README and docs say what the code does: flags, exit codes, settings, warnings, record fields, links and examples."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+import audits
+import make_records as make
+from attn_audit.cases import SETTINGS, read_cases
+from attn_audit.cli.main import BROKEN_PIPE, INTERRUPTED, app
+from attn_audit.cli.signing import PASSPHRASE_VARIABLE
+from attn_audit.evidence.envelope import MEDIA_TYPE, PAYLOAD_TYPE, PREDICATE_TYPES
+from attn_audit.evidence.errors import AuditError
+from attn_audit.evidence.identity import MANIFEST_TYPE
+from attn_audit.evidence.records import AnswerScore, Content, Evidence, Prompt, Record
+from attn_audit.evidence.settings import ENVIRONMENT_PREFIX, Settings
+from attn_audit.evidence.statements import Plan, Seal, Summary
+from attn_audit.judge.warnings import warnings
+from attn_audit.verify.report import CHANGED, NOT_AS_PLANNED, UNTRUSTED
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EVIDENCE = (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
+METHOD = (ROOT / "docs/method.md").read_text(encoding="utf-8")
+PAGES = tuple(sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))))
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+_FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+_FOREIGN = re.compile(r"pip install|benchmarks/")  # lines with options of other programs
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The contents of the fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under a heading, up to the next heading."""
+    found = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"there is no heading {heading!r}"
+    return found[1]
+
+
+def first_column(text: str) -> list[str]:
+    """The first cell of each row of the tables in ``text``, without back-ticks; headings of tables are left out."""
+    cells = re.findall(r"^\| *([^|]*?) *\|", text, re.MULTILINE)
+    rules = [index for index, cell in enumerate(cells) if re.fullmatch("-+", cell)]
+    skipped = {*rules, *(index - 1 for index in rules)}
+    return [cell.strip("`") for index, cell in enumerate(cells) if index not in skipped]
+
+
+def options(command: Any) -> set[str]:
+    return {name for option in command.params for name in option.opts if name.startswith("--")}
+
+
+def command_lines(text: str) -> Iterator[list[str]]:
+    """The words after ``attn-audit`` of each line in a fenced block that begins with it."""
+    for block in blocks(text, "sh"):
+        for line in block.splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["attn-audit"]:
+                yield words[1:]
+
+
+def subclasses(kind: type[AuditError]) -> Iterator[type[AuditError]]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from subclasses(below)
+
+
+# -- the command line -------------------------------------------------------------------------------------------------
+
+
+def test_every_command_has_a_section_with_exactly_its_options() -> None:
+    described = re.findall(r"^### attn-audit (\S+)$", README, re.MULTILINE)
+    assert sorted(described) == sorted(COMMANDS)
+    for name, command in COMMANDS.items():
+        written = first_column(section(README, f"attn-audit {name}"))
+        assert {cell.split()[0] for cell in written} == options(command), name
+
+
+def test_every_option_that_is_mentioned_exists() -> None:
+    known = {"--help", "--version"}.union(*map(options, COMMANDS.values()))
+    for path in (ROOT / "README.md", *ROOT.glob("docs/*.md")):
+        ours = "\n".join(line for line in path.read_text(encoding="utf-8").splitlines() if not _FOREIGN.search(line))
+        assert set(_FLAG.findall(ours)) <= known, path.name
+
+
+@pytest.mark.parametrize("words", [*command_lines(README), *command_lines(EVIDENCE)], ids=" ".join)
+def test_the_commands_that_are_shown_parse(words: list[str]) -> None:
+    COMMANDS[words[0]].make_context(words[0], words[1:])
+
+
+def test_commands_are_shown() -> None:
+    assert {"run", "verify", "show", "keygen"} <= {words[0] for words in command_lines(README)}
+
+
+def test_the_exit_codes_are_those_of_the_code() -> None:
+    codes = {error.exit_code for error in (AuditError, *subclasses(AuditError))}
+    codes |= {0, 1, INTERRUPTED, BROKEN_PIPE, CHANGED, UNTRUSTED, NOT_AS_PLANNED}
+    assert [int(cell) for cell in first_column(section(README, "Exit codes"))] == sorted(codes)
+
+
+def test_the_codes_of_the_checks_are_those_of_verify() -> None:
+    rows = re.findall(r"\| (\d+) \|$", section(EVIDENCE, "What verify checks, in order"), re.MULTILINE)
+    assert {int(code) for code in rows} == {CHANGED, UNTRUSTED, NOT_AS_PLANNED}
+
+
+def test_every_check_that_verify_lists_is_described(made_audit: Any) -> None:
+    rows = first_column(section(EVIDENCE, "What verify checks, in order"))
+    described = {name for row in rows for name in row.partition(" (")[0].split(", ")}
+    found = {check.name for check in audits.report(made_audit).checks if check.outcome != "note"}
+    assert {"signature" if name.startswith("signature of ") else name for name in found} <= described
+
+
+def test_the_settings_are_those_of_the_code() -> None:
+    rows = re.findall(r"^\| `(\S+)` \| `(\S+)` \| `(\S+)` \|$", section(README, "Settings"), re.MULTILINE)
+    expected = [("--model", ENVIRONMENT_PREFIX + "MODEL", "model")]
+    expected += [
+        (f"--{name.replace('_', '-')}", ENVIRONMENT_PREFIX + name.upper(), f"settings.{name}")
+        for name in Settings.model_fields
+    ]
+    assert rows == expected
+    assert set(Settings.model_fields) <= set(SETTINGS)
+    assert PASSPHRASE_VARIABLE in README
+
+
+def test_the_make_targets_are_those_of_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
+    assert set(first_column(section(README, "Development"))) == {f"make {target}" for target in targets}
+
+
+# -- method and evidence ----------------------------------------------------------------------------------------------
+
+
+def test_the_warnings_are_those_of_the_judge() -> None:
+    answers = (
+        AnswerScore(source="generated", stop="length limit", base=(0.0,)),
+        AnswerScore(source="generated", stop="length limit", base=(-20.0,)),
+    )
+    maps = ((-1.0, 0.0), (10.0, 0.1, 0.1, 0.1))
+    units = (make.unit(-1, 0, 0, 1),)
+    prompt = Prompt(rendered="x", ids=(5,), offsets=((0, 1),), segments=(), special=(0,), date="2026-01-31T00:00:00Z")
+    found = {warning.code for answer in answers for map_ in maps for warning in warnings(answer, map_, units, prompt)}
+    assert set(first_column(section(METHOD, "Warnings"))) == found
+
+
+@pytest.mark.parametrize("record", [Content, Evidence, Plan, Summary, Seal], ids=lambda record: record.__name__)
+def test_every_field_of_a_file_is_described(record: type[Record]) -> None:
+    described = set(re.findall(r"`(\w+)`", EVIDENCE))
+    assert set(record.model_fields) <= described
+    assert record in PREDICATE_TYPES or record.model_fields["format"].default in EVIDENCE
+
+
+def test_every_type_is_described() -> None:
+    types = (*PREDICATE_TYPES.values(), MANIFEST_TYPE)
+    assert set(re.findall(r"\| `(\S+:\S+)` \|", section(EVIDENCE, "The statements"))) == set(types)
+    for name in (*types, MEDIA_TYPE, PAYLOAD_TYPE):
+        assert name in EVIDENCE
+
+
+def test_a_stranger_verifies_with_the_commands_that_are_shown(audit: Any, program: Callable[..., str]) -> None:
+    bash = program("bash")
+    for name in ("openssl", "jq", "sha256sum"):
+        program(name)
+    (script,) = blocks(section(EVIDENCE, "Verifying without this tool"), "sh")
+
+    def verify() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [bash, "-euo", "pipefail", "-c", script],
+            env={"PATH": "/usr/bin:/bin", "PEM": str(audit.pem), "AUDIT": str(audit.out)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = verify()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(audit.private.key_id)
+    cases = sorted(path.name for path in (audit.out / "cases").iterdir())
+    files = sum(len(list((audit.out / "cases" / case).iterdir())) - 1 for case in cases)
+    batch = ("plan", "index", "manifest")
+    assert done.stdout.count(": OK\n") == len(batch) + len(cases) + files  # attestations, and what these name
+
+    changed = audit.case(cases[-1]) / "evidence.json"
+    changed.write_bytes(changed.read_bytes().replace(b"-", b"+", 1))
+    assert "evidence.json: FAILED" in verify().stdout
+    seal = audit.out / "seal.sigstore.json"
+    seal.write_bytes(seal.read_bytes().replace(b'"payload":"e', b'"payload":"f', 1))
+    assert verify().returncode != 0
+
+
+# -- examples, links, pictures ----------------------------------------------------------------------------------------
+
+
+def test_the_example_of_a_case_file_is_read(tmp_path: Path) -> None:
+    (example,) = blocks(README, "yaml")
+    path = tmp_path / "cases.yaml"
+    path.write_text(example, encoding="utf-8")
+    (case,) = read_cases(path).cases
+    assert [named.name for named in case.named] == ["income", "postcode"]
+    assert f"--case {case.id}" in README
+    assert f"cases/{case.id}/report.html" in README
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for link in _LINK.findall(page.read_text(encoding="utf-8")):
+        if link.startswith("https://"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), f"{page.name}: {link}"
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, link
+
+
+def test_every_page_can_be_found() -> None:
+    linked = {Path(link.partition("#")[0]).name for page in PAGES for link in _LINK.findall(page.read_text("utf-8"))}
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= linked
+    assert "docs/adr/" in README
+
+
+def test_the_picture_is_small() -> None:
+    picture = ROOT / "docs/images/report.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size <= 300_000
