@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from attn_audit.cases import not_evaluated
@@ -15,13 +15,16 @@ from attn_audit.evidence.records import (
     BatchInfo,
     Case,
     Content,
+    ContrastScore,
     Evidence,
     Observed,
     Prompt,
     Run,
     Setting,
     Signer,
+    Sweep,
     Tool,
+    Unit,
 )
 from attn_audit.evidence.settings import Settings
 from attn_audit.judge.relevance import relevance
@@ -72,14 +75,24 @@ def audit_case(
     base = score(model, prompt.ids, answered.text.ids)
     observed = _observed(model, case, prompt, answered)
     seconds_answer = host.timer() - clock
-    rows = batch_rows(model, base, terms.settings.max_memory)
-    operator = operator_of(terms.settings.method)
-    scores, coverage, halvings = sweep(model, base, units, rows, progress, operator, terms.settings.effect)
+    against = _contrast(model, case, prompt)
+    swept = _swept(model, base, units, terms.settings, progress)
+    contrast = None
+    if against is not None:
+        other = _swept(model, score(model, prompt.ids, against.ids), units, terms.settings, progress)
+        contrast = ContrastScore(base=other.base, scores=other.scores)
+        swept = swept.with_cost_of(other)
     content = Content(
-        salt=salt, case=case, batch=terms.batch, prompt=prompt, answer=answered.text, own_answer=answered.own
+        salt=salt,
+        case=case,
+        batch=terms.batch,
+        prompt=prompt,
+        answer=answered.text,
+        own_answer=answered.own,
+        contrast=against,
     )
-    answer = _scored(base, answered, observed)
-    relevances = relevance(answer.base, scores)
+    answer = _scored(swept.base, answered, observed)
+    relevances = relevance(answer.base, swept.scores, contrast)
     evidence = Evidence(
         tool=terms.tool,
         case_id=case.id,
@@ -95,9 +108,10 @@ def audit_case(
         answer=answer,
         units=units,
         frozen=frozen(units, len(prompt.ids)),
-        scores=scores,
+        scores=swept.scores,
+        contrast=contrast,
         relevance=relevances,
-        sweep=coverage,
+        sweep=swept.cost,
         probe=model.probe,
         warnings=warnings(answer, relevances, units, prompt),
         not_evaluated=not_evaluated(case),
@@ -107,7 +121,7 @@ def audit_case(
             seconds_answer=round(seconds_answer, 3),
             seconds_sweep=round(host.timer() - clock - seconds_answer, 3),
             threads=host.threads,
-            halvings=halvings,
+            halvings=swept.halvings,
             host=host.facts,
         ),
     )
@@ -142,10 +156,44 @@ def _observed(model: Model, case: Case, prompt: Prompt, answered: _Answered) -> 
     )
 
 
-def _scored(base: Base, answered: _Answered, observed: Observed | None) -> AnswerScore:
+@dataclass(frozen=True)
+class _Swept:
+    """One answer measured: ``base`` (answer tokens,) and ``scores`` (units, answer tokens), nats, as recorded."""
+
+    base: tuple[float, ...]
+    scores: tuple[tuple[float, ...], ...]
+    cost: Sweep
+    halvings: int
+
+    def with_cost_of(self, other: _Swept) -> _Swept:
+        """The same measurement, with what another one took added."""
+        summed = {
+            name: getattr(self.cost, name) + getattr(other.cost, name)
+            for name in ("passes", "forward_tokens", "naive_forward_tokens")
+        }
+        return replace(self, cost=self.cost.model_copy(update=summed), halvings=self.halvings + other.halvings)
+
+
+def _swept(model: Model, base: Base, units: tuple[Unit, ...], settings: Settings, progress: Progress) -> _Swept:
+    rows = batch_rows(model, base, settings.max_memory)
+    operator = operator_of(settings.method)
+    scores, cost, halvings = sweep(model, base, units, rows, progress, operator, settings.effect)
+    return _Swept(rounded(base.log_probabilities), scores, cost, halvings)
+
+
+def _contrast(model: Model, case: Case, prompt: Prompt) -> AnswerText | None:
+    """The answer that did not come, where the case names one. Raises CaseError."""
+    if case.contrast is None:
+        return None
+    given = tokenise_answer(model.tokenizer, case.contrast)
+    check_length(model, len(prompt.ids), len(given.ids))
+    return given
+
+
+def _scored(base: tuple[float, ...], answered: _Answered, observed: Observed | None) -> AnswerScore:
     return AnswerScore(
         source="generated" if answered.own is None else "supplied",
         stop=answered.stop,
-        base=rounded(base.log_probabilities),
+        base=base,
         observed=observed,
     )

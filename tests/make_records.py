@@ -17,6 +17,7 @@ from attn_audit.evidence.records import (
     BatchInfo,
     Case,
     Content,
+    ContrastScore,
     Evidence,
     FileDigest,
     Message,
@@ -91,6 +92,7 @@ def content(
     case: Mapping[str, Any] | None = None,
     batch: Mapping[str, Any] | None = None,
     own_answer: str | None = None,
+    contrast: AnswerText | None = None,
 ) -> Content:
     """What was said. ``case`` and ``batch`` set further fields of the case and of the batch."""
     fields: dict[str, Any] = {"id": "loan-1", "messages": tuple(messages), "max_new_tokens": 64} | dict(case or {})
@@ -101,6 +103,7 @@ def content(
         prompt=_prompt(messages),
         answer=_answer(answer),
         own_answer=own_answer,
+        contrast=contrast,
     )
 
 
@@ -141,7 +144,7 @@ def evidence(said: Content, **changes: Any) -> Evidence:
         "run": run(),
     } | changes
     if "relevance" not in fields:
-        fields["relevance"] = relevance(fields["answer"].base, fields["scores"])
+        fields["relevance"] = relevance(fields["answer"].base, fields["scores"], fields.get("contrast"))
     return Evidence(**fields)
 
 
@@ -164,8 +167,10 @@ def rich_case() -> tuple[Content, Evidence]:
             "references": ("Policy 12.3", "Ticket 4411"),
         },
         own_answer="Approve the application.",
+        contrast=AnswerText(text="Approve the application.", ids=(7, 8, 9), offsets=((0, 7), (7, 11), (11, 24))),
     )
     base = evidence(said).answer.base
+    other = ContrastScore(base=(-0.5, -0.1, -0.4), scores=_scores(len(evidence(said).units), (-0.5, -0.1, -0.4)))
     measured = evidence(
         said,
         signer=TEST_SIGNER,
@@ -177,8 +182,9 @@ def rich_case() -> tuple[Content, Evidence]:
             base=base,
             observed=Observed(reproduced=False, tokens=2, log_probability=-9.7),
         ),
+        contrast=other,
         warnings=(Warn(code="near-certain", sentence="The answer is nearly certain; differences are small."),),
-        not_evaluated=("policy “no protected attribute”", "contrast"),
+        not_evaluated=("policy “no protected attribute”", "rationale"),
     )
     return said, measured
 

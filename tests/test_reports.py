@@ -347,7 +347,7 @@ def test_the_index_says_what_failed_and_why() -> None:
 def test_the_terminal_reads_without_colour_at_80_columns() -> None:
     shown = _terminal(*make.rich_case(), colour=None)
     assert max(len(line) for line in shown.splitlines()) <= 80
-    for words in ("not verified", "TEST KEY", "two[+2.83]", "NOT EVALUATED: contrast", "not checked by this version"):
+    for words in ("not verified", "TEST KEY", "two[+1.80]", "NOT EVALUATED: rationale", "not checked by this version"):
         assert words in shown
 
 

@@ -69,7 +69,7 @@ def single_case(prompt: str) -> CaseFile:
 def not_evaluated(case: Case) -> tuple[str, ...]:
     """What the case asks for and this version accepts without evaluating it: short phrases, no text of the case."""
     policies = tuple(f'policy "{_printable(policy.name)}"' for policy in case.policies)
-    asked = {"contrast": case.contrast, "decision": case.decision, "rationale": case.rationale}
+    asked = {"decision": case.decision, "rationale": case.rationale}
     return policies + tuple(name for name, text in asked.items() if text is not None)
 
 

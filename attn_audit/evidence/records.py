@@ -157,6 +157,7 @@ class Content(Record):
     prompt: Prompt
     answer: AnswerText
     own_answer: str | None = Field(None, description="the model's own answer, when the explained one was supplied")
+    contrast: AnswerText | None = Field(None, description="the answer that did not come, when the case names one")
 
 
 # -- what was measured ------------------------------------------------------------------------------------------------
@@ -232,6 +233,13 @@ class AnswerScore(Record):
     observed: Observed | None = None
 
 
+class ContrastScore(Record):
+    """The answer that did not come, measured in the same way: ``base[t]`` and ``scores[u][t]``, nats."""
+
+    base: tuple[float, ...]
+    scores: tuple[tuple[float, ...], ...]
+
+
 class Sweep(Record):
     """How the measurement was carried out; a function of model, prompt and settings."""
 
@@ -304,7 +312,10 @@ class Evidence(Record):
     units: tuple[Unit, ...]
     frozen: tuple[tuple[int, int], ...] = Field(description="prompt positions that were never suppressed")
     scores: tuple[tuple[float, ...], ...]
-    relevance: tuple[float, ...] = Field(description="sum over t of base[t] - scores[u][t], nats")
+    contrast: ContrastScore | None = None
+    relevance: tuple[float, ...] = Field(
+        description="sum over t of base[t] - scores[u][t], less the same sum for the contrast, nats"
+    )
     sweep: Sweep
     probe: Probe
     warnings: tuple[Warn, ...]

@@ -21,6 +21,8 @@ def check_belonging(content: Content, evidence: Evidence) -> None:
     _check_positions(content, evidence)
     _check_answer(content, evidence)
     _check_covered(content.answer.text, content.answer.offsets)
+    if (None if content.contrast is None else content.contrast.text) != content.case.contrast:
+        raise EvidenceError("the contrast that was measured is not the one the case names")
     _check_method(evidence)
     if evidence.not_evaluated != not_evaluated(content.case):
         raise EvidenceError("what the evidence lists as not evaluated is not what the case asked for")

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from math import fsum
 
+from attn_audit.evidence.records import ContrastScore
+
 DECIMALS = 6
 
 
-def relevance(base: tuple[float, ...], scores: tuple[tuple[float, ...], ...]) -> tuple[float, ...]:
-    """Per unit: sum over answer tokens of ``base[t] - scores[u][t]``, nats. Positive: the unit supported the answer."""
-    return tuple(round(fsum(by_token(base, row)), DECIMALS) + 0.0 for row in scores)
+def relevance(
+    base: tuple[float, ...], scores: tuple[tuple[float, ...], ...], contrast: ContrastScore | None = None
+) -> tuple[float, ...]:
+    """Per unit: sum over answer tokens of ``base[t] - scores[u][t]``, nats. Positive: the unit supported the answer.
+
+    With a contrast, less the same sum for that answer: why this one and not that one.
+    """
+    if contrast is None:
+        return tuple(round(fsum(by_token(base, row)), DECIMALS) + 0.0 for row in scores)
+    return tuple(
+        round(fsum(by_token(base, row)) - fsum(by_token(contrast.base, other)), DECIMALS) + 0.0
+        for row, other in zip(scores, contrast.scores, strict=True)
+    )
 
 
 def by_token(base: tuple[float, ...], row: tuple[float, ...]) -> tuple[float, ...]:

@@ -25,6 +25,7 @@ def check_shape(content: Content, evidence: Evidence) -> None:
         raise EvidenceError("the scores are not one row for each unit")
     if any(len(row) != tokens for row in evidence.scores):
         raise EvidenceError("a row of scores is not one number for each answer token")
+    _check_contrast(content, evidence)
     _check_log_probabilities(evidence)
     if length != len(content.prompt.offsets):
         raise EvidenceError("the prompt's offsets are not one for each token")
@@ -34,9 +35,28 @@ def check_shape(content: Content, evidence: Evidence) -> None:
     _check_spans(evidence.units, tuple(len(message.content) for message in content.case.messages))
 
 
+def _check_contrast(content: Content, evidence: Evidence) -> None:
+    said, measured = content.contrast, evidence.contrast
+    if (said is None) != (measured is None):
+        raise EvidenceError("the contrast is in the content or in the evidence, but not in both")
+    if said is None or measured is None:
+        return
+    tokens = len(said.ids)
+    if not len(measured.base) == tokens == len(said.offsets) or len(measured.scores) != len(evidence.units):
+        raise EvidenceError("the contrast's log-probabilities are not one row for each unit, one for each token")
+    if any(len(row) != tokens for row in measured.scores):
+        raise EvidenceError("a row of the contrast's scores is not one number for each of its tokens")
+    _check_offsets(said.offsets, len(said.text), "the contrast's")
+
+
 def _check_log_probabilities(evidence: Evidence) -> None:
     observed = evidence.answer.observed
-    values = chain(evidence.answer.base, *evidence.scores, () if observed is None else (observed.log_probability,))
+    values = chain(
+        evidence.answer.base,
+        *evidence.scores,
+        () if observed is None else (observed.log_probability,),
+        *(() if evidence.contrast is None else (evidence.contrast.base, *evidence.contrast.scores)),
+    )
     if any(not _LOWEST <= value <= _ROUNDING for value in values):
         raise EvidenceError("a score is not a log-probability: it is above 0, or below what float32 can hold")
 

@@ -70,6 +70,7 @@ def _header(content: Content, evidence: Evidence, verified: str) -> RenderableTy
         ("Model", f"{exact(evidence.model.name)}, root {evidence.model.root}"),
         ("Method", _method(evidence)),
         ("Probability", f"{probability(total)} ({nats(total)} nats, {len(evidence.answer.base)} answer tokens)"),
+        *(() if content.contrast is None else (("Rather than", visible(content.contrast.text)),)),
         ("Faithfulness", "not checked by this version"),
     )
     for name, value in rows:

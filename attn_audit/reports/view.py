@@ -128,6 +128,7 @@ class ReportView:
     probability: str
     log_probability: str
     observed_probability: str | None
+    contrast_probability: str | None
     support: tuple[UnitRow, ...]
     against: tuple[UnitRow, ...]
     positive_total: str
@@ -153,6 +154,7 @@ def report_view(content: Content, evidence: Evidence) -> ReportView:
     rows = unit_rows(content, evidence)
     total = fsum(evidence.answer.base)
     observed = evidence.answer.observed
+    contrast = evidence.contrast
     return ReportView(
         evidence_sha256=sha256(canonical(evidence)),
         standing=standing(evidence.signer),
@@ -160,6 +162,7 @@ def report_view(content: Content, evidence: Evidence) -> ReportView:
         probability=probability(total),
         log_probability=nats(total),
         observed_probability=probability(observed.log_probability) if observed else None,
+        contrast_probability=probability(fsum(contrast.base)) if contrast else None,
         support=supporting(rows),
         against=opposing(rows),
         positive_total=nats(fsum(value for value in evidence.relevance if value > 0)),

@@ -102,7 +102,7 @@ def _check_numbers(case: VerifiedCase) -> None:
     evidence = case.evidence
     check_shape(case.content, evidence)
     check_belonging(case.content, evidence)
-    if evidence.relevance != relevance(evidence.answer.base, evidence.scores):
+    if evidence.relevance != relevance(evidence.answer.base, evidence.scores, evidence.contrast):
         raise EvidenceError("the relevance does not follow from the recorded log-probabilities")
     if evidence.warnings != warnings(evidence.answer, evidence.relevance, evidence.units, case.content.prompt):
         raise EvidenceError("the warnings do not follow from the recorded numbers")
