@@ -92,9 +92,11 @@ def printed(folder: Path) -> list[str]:
 def test_the_commands_of_the_report_work_as_they_stand(audit: Audit, bash: str) -> None:
     folder = audit.case("first")
     [block] = [block for block in printed(folder) if "openssl" in block]
-    shutil.copyfile(audit.pem, folder / "signer.pub.pem")
-    done = run(bash, "set -e -o pipefail\n" + block, folder)
+    before = sorted(path.name for path in folder.iterdir())
+    block = f"set -e -o pipefail\nPEM='{audit.pem}'\n{block}"
+    done = run(bash, block, folder)
     assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in folder.iterdir()) == before, "what is signed stays as it was"
     first, *rest = done.stdout.splitlines()
     assert first.split()[0] in (folder / "report.html").read_text(encoding="utf-8")
     assert rest[0] == "Signature Verified Successfully"
@@ -103,7 +105,7 @@ def test_the_commands_of_the_report_work_as_they_stand(audit: Audit, bash: str) 
     ]
     assert all(line.endswith(": OK") for line in rest[1:])
     flipped(folder / "evidence.json", 100, 1)
-    assert run(bash, "set -e -o pipefail\n" + block, folder).returncode != 0
+    assert run(bash, block, folder).returncode != 0
 
 
 def test_the_tool_of_the_report_works_as_it_stands(audit: Audit, bash: str, repository: Path) -> None:
