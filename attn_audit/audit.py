@@ -177,8 +177,8 @@ class _Swept:
 def _swept(model: Model, base: Base, units: tuple[Unit, ...], settings: Settings, progress: Progress) -> _Swept:
     rows = batch_rows(model, base, settings.max_memory)
     operator = operator_of(settings.method)
-    scores, cost, halvings = sweep(model, base, units, rows, progress, operator, settings.effect)
-    return _Swept(rounded(base.log_probabilities), scores, cost, halvings)
+    swept = sweep(model, base, [unit.runs for unit in units], rows, progress, operator, settings.effect)
+    return _Swept(rounded(base.log_probabilities), swept.scores, swept.cost, swept.halvings)
 
 
 def _contrast(model: Model, case: Case, prompt: Prompt) -> AnswerText | None:

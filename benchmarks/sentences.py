@@ -75,7 +75,8 @@ def measure(model: Model, item: Item) -> Outcome | None:
     if loss <= LEAST_LOSS:
         return None
     units = cut(case, prompt, "sentence")
-    scores, *_ = sweep(model, base, units, batch_rows(model, base, MAX_MEMORY), _silent)
+    pieces = [unit.runs for unit in units]
+    scores = sweep(model, base, pieces, batch_rows(model, base, MAX_MEMORY), _silent).scores
     ordered = [units[index].spans[0] for index in ranking(relevance(rounded(base.log_probabilities), scores))]
     sentences = [span for span in ordered if span.start < len(item.context)]
     rank = 1 + next(index for index, span in enumerate(sentences) if span.start <= item.span[0] < span.end)

@@ -11,7 +11,6 @@ import torch
 import reference
 import tiny
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.records import Span, Unit
 from attn_audit.measure.answer import Base, score
 from attn_audit.measure.model import Model, load, locate
 from attn_audit.measure.sweep import sweep
@@ -55,9 +54,7 @@ def base(model: Model) -> Base:
 
 def swept(model: Model, rows: int) -> torch.Tensor:
     """(units, answer tokens), nats: by the package, ``rows`` units in a pass."""
-    span = (Span(message=0, start=0, end=1),)
-    units = tuple(Unit(id=f"u{index}", kind="token", spans=span, runs=runs) for index, runs in enumerate(UNITS))
-    return torch.tensor(sweep(model, base(model), units, rows, lambda *_: None)[0], dtype=torch.float64)
+    return torch.tensor(sweep(model, base(model), UNITS, rows, lambda *_: None).scores, dtype=torch.float64)
 
 
 def expected(model: Model) -> torch.Tensor:

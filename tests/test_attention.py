@@ -15,7 +15,7 @@ from transformers.masking_utils import eager_mask, sdpa_mask
 import reference
 import tiny
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.records import Case, Message, Span, Unit
+from attn_audit.evidence.records import Case, Message
 from attn_audit.measure import attention
 from attn_audit.measure.answer import score
 from attn_audit.measure.model import Model, load, locate
@@ -27,10 +27,6 @@ NOW = datetime(2026, 1, 31, tzinfo=UTC)
 BOUND = 1e-4  # nats per answer token, float32
 PROMPT = tuple(range(5, 29))
 ANSWER = (40, 41, 42, 43)
-
-
-def unit(*runs: tuple[int, int]) -> Unit:
-    return Unit(id="u1", kind="token", spans=(Span(message=0, start=0, end=1),), runs=runs)
 
 
 def nothing(done: int, total: int) -> None:
@@ -52,34 +48,33 @@ runs = st.sets(st.integers(0, 23), min_size=1, max_size=10).map(
 def test_any_units_in_any_batches_equal_the_formula(
     llama: Model, units: list[tuple[tuple[int, int], ...]], rows: int
 ) -> None:
-    made = tuple(unit(*one) for one in units)
-    scores, *_ = sweep(llama, score(llama, PROMPT, ANSWER), made, rows, nothing)
-    for one, row in zip(made, scores, strict=True):
-        expected = reference.log_probabilities(llama.network, PROMPT, ANSWER, one.runs)
+    swept = sweep(llama, score(llama, PROMPT, ANSWER), units, rows, nothing)
+    for one, row in zip(units, swept.scores, strict=True):
+        expected = reference.log_probabilities(llama.network, PROMPT, ANSWER, one)
         assert torch.allclose(torch.tensor(row, dtype=torch.float64), expected, atol=BOUND, rtol=0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 5)), min_size=1, max_size=40), st.integers(1, 9))
 def test_plan_measures_each_unit_once(starts: list[tuple[int, int]], rows: int) -> None:
-    units = tuple(unit((start, start + width)) for start, width in starts)
+    units = tuple(((start, start + width),) for start, width in starts)
     batches = plan(units, 40, rows)
-    assert sorted(index for batch in batches for index in batch.units) == list(range(len(units)))
+    assert sorted(index for batch in batches for index in batch.pieces) == list(range(len(units)))
     for batch in batches:
-        assert len(batch.units) <= rows
-        assert all(batch.start <= min(units[index].runs[0][1], 39) for index in batch.units)
+        assert len(batch.pieces) <= rows
+        assert all(batch.start <= min(units[index][0][1], 39) for index in batch.pieces)
 
 
 def test_rows_of_the_unit_keep_themselves(llama: Model) -> None:
     """The whole prompt as one unit: no row is empty, so nothing is NaN."""
-    scores, *_ = sweep(llama, score(llama, PROMPT, ANSWER), (unit((0, len(PROMPT))),), 1, nothing)
-    assert all(abs(value) < 1e6 for value in scores[0])
+    swept = sweep(llama, score(llama, PROMPT, ANSWER), (((0, len(PROMPT)),),), 1, nothing)
+    assert all(abs(value) < 1e6 for value in swept.scores[0])
 
 
 def test_suppression_raises_nothing_where_the_formula_lowers(llama: Model) -> None:
     """A naive multiplication of negative scores raises attention; here a knocked column has exactly no influence."""
     other = (*PROMPT[:7], 99, *PROMPT[8:])
-    one, *_ = sweep(llama, score(llama, PROMPT, ANSWER), (unit((7, 8)),), 1, nothing)
-    two, *_ = sweep(llama, score(llama, other, ANSWER), (unit((7, 8)),), 1, nothing)
+    one = sweep(llama, score(llama, PROMPT, ANSWER), (((7, 8),),), 1, nothing).scores
+    two = sweep(llama, score(llama, other, ANSWER), (((7, 8),),), 1, nothing).scores
     assert one[0] == pytest.approx(two[0], abs=2e-5)
 
 
@@ -114,7 +109,7 @@ def test_real_model_every_unit_equals_the_formula(smollm2: Model) -> None:
     answer = tokenise_answer(smollm2.tokenizer, "Yes, she may.").ids
     units = cut(case, prompt, "word")
     base = score(smollm2, prompt.ids, answer)
-    scores, took, _ = sweep(smollm2, base, units, 8, nothing)
+    swept = sweep(smollm2, base, [unit.runs for unit in units], 8, nothing)
     worst = max(
         (
             torch.tensor(row, dtype=torch.float64)
@@ -123,10 +118,10 @@ def test_real_model_every_unit_equals_the_formula(smollm2: Model) -> None:
         .abs()
         .max()
         .item()
-        for u, row in zip(units, scores, strict=True)
+        for u, row in zip(units, swept.scores, strict=True)
     )
     assert worst <= BOUND
     assert len(units) == 16
-    assert took.forward_tokens < took.naive_forward_tokens
+    assert swept.cost.forward_tokens < swept.cost.naive_forward_tokens
     untouched = reference.untouched(smollm2.network, prompt.ids, answer)
     assert (base.log_probabilities.double() - untouched).abs().max() <= BOUND

@@ -15,7 +15,6 @@ from transformers.models.llama import modeling_llama
 import reference
 import tiny
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.records import Span, Unit
 from attn_audit.measure.answer import score
 from attn_audit.measure.attention import Operator
 from attn_audit.measure.model import Model, load, locate
@@ -31,10 +30,6 @@ ALL_OR_NOTHING = ("mpt", "falcon_alibi")  # their code reads the mask as yes or 
 OPERATORS = (Operator("soft", 0.1), Operator("knockout", None, (1, 2)), Operator("shifted", 0.1))
 LOWEST = torch.finfo(torch.float32).min
 Effect = Any
-
-
-def units() -> tuple[Unit, ...]:
-    return tuple(Unit(id="u1", kind="token", spans=(Span(message=0, start=0, end=1),), runs=runs) for runs in RUNS)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +62,7 @@ def scored(network: Any, attention_mask: torch.Tensor) -> torch.Tensor:
 
 
 def check(model: Model, operator: Operator, effect: Effect, expected: Callable[[Any], torch.Tensor]) -> None:
-    found, *_ = sweep(model, score(model, PROMPT, ANSWER), units(), 4, lambda *_: None, operator, effect)
+    found = sweep(model, score(model, PROMPT, ANSWER), RUNS, 4, lambda *_: None, operator, effect).scores
     for unit, row in zip(RUNS, found, strict=True):
         worst = (torch.tensor(row, dtype=torch.float64) - expected(unit)).abs().max()
         assert worst <= BOUND, (unit, worst)
@@ -152,7 +147,7 @@ def test_shifted_ignores_what_a_row_cannot_see(llama: Model) -> None:
     """The minimum over future keys would leak what a token cannot see: another answer must not change the first row."""
     one = score(llama, PROMPT, (40, 41))
     two = score(llama, PROMPT, (40, 300))
-    found = [sweep(llama, base, units()[:3], 3, lambda *_: None, Operator("shifted", 0.2))[0] for base in (one, two)]
+    found = [sweep(llama, base, RUNS[:3], 3, lambda *_: None, Operator("shifted", 0.2)).scores for base in (one, two)]
     assert [row[0] for row in found[0]] == pytest.approx([row[0] for row in found[1]], abs=1e-5)
 
 

@@ -7,14 +7,15 @@ nothing before them can see it. Only what follows is computed again; this is exa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from attn_audit.evidence.errors import CaseError
-from attn_audit.evidence.records import Effect, Sweep, Unit
+from attn_audit.evidence.records import Sweep
 from attn_audit.judge.relevance import DECIMALS
 from attn_audit.measure.answer import Base, log_probabilities
 from attn_audit.measure.attention import Operator, Suppress, suppression
@@ -22,94 +23,114 @@ from attn_audit.measure.cache import keys_and_values, prefix
 from attn_audit.measure.memory import as_memory_error
 from attn_audit.measure.model import Model
 
-Progress = Callable[[int, int], None]  # units done, units in all
-_MOST_ROWS = 8  # more rows share a start less often and no longer fill the processor better
+Progress = Callable[[int, int], None]  # pieces done, pieces in all
+Runs = tuple[tuple[int, int], ...]  # start:stop of the positions that are suppressed together
+Reach = Literal["total", "direct"]  # which later rows obey: all of them, or those that predict the answer
+_MOST_ROWS: dict[Reach, int] = {
+    "total": 8,  # more rows share a start less often and no longer fill the processor better
+    "direct": 32,  # all start at the answer, so that more rows read the weights less often
+}
 _BYTES = 4  # float32
 _LIVE_COPIES = 12  # activations of one layer that exist at a time, in multiples of (rows, tokens, width)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Units measured in one pass over positions ``start`` to the end."""
+    """Pieces (indices) measured in one pass over positions ``start`` to the end."""
 
     start: int
-    units: tuple[int, ...]
+    pieces: tuple[int, ...]
 
     def halves(self) -> tuple[Batch, Batch]:
-        """The same units in two passes."""
-        middle = len(self.units) // 2
-        return Batch(self.start, self.units[:middle]), Batch(self.start, self.units[middle:])
+        """The same pieces in two passes."""
+        middle = len(self.pieces) // 2
+        return Batch(self.start, self.pieces[:middle]), Batch(self.start, self.pieces[middle:])
 
 
-def plan(units: tuple[Unit, ...], prompt_tokens: int, rows: int, effect: Effect = "total") -> tuple[Batch, ...]:
-    """Units in the order of the end of their first run, ``rows`` at a time; each unit in exactly one batch.
+@dataclass(frozen=True)
+class Swept:
+    """Scores (pieces, answer tokens) = log p(y_t | piece suppressed), nats, rounded; the planned cost; and how often a
+    pass did not fit the memory and was split in two."""
 
-    For the direct effect only the rows that predict the answer change, so every unit starts at the first of them.
+    scores: tuple[tuple[float, ...], ...]
+    cost: Sweep
+    halvings: int
+
+
+def plan(pieces: Sequence[Runs], prompt_tokens: int, rows: int, reach: Reach = "total") -> tuple[Batch, ...]:
+    """Pieces in the order of the end of their first run, ``rows`` at a time; each piece in exactly one batch.
+
+    For the direct effect only the rows that predict the answer change, so every piece starts at the first of them.
     """
     last = prompt_tokens - 1
-    starts = [min(unit.runs[0][1], last) if effect == "total" else last for unit in units]
-    order = sorted(range(len(units)), key=lambda index: (starts[index], index))
+    starts = [min(runs[0][1], last) if reach == "total" else last for runs in pieces]
+    order = sorted(range(len(pieces)), key=lambda index: (starts[index], index))
     return tuple(
         Batch(starts[order[first]], tuple(order[first : first + rows])) for first in range(0, len(order), rows)
     )
 
 
-def batch_rows(model: Model, base: Base, max_memory: float) -> int:
-    """How many units fit one pass in ``max_memory`` GB beside the weights: a function of model, prompt and setting
-    alone, never of what happens to be free, so that evidence does not depend on the moment."""
+def cost_of(planned: Sequence[Batch], inputs: int) -> Sweep:
+    """What a plan takes for ``inputs`` positions of prompt and answer."""
+    pieces = sum(len(batch.pieces) for batch in planned)
+    return Sweep(
+        batch_rows=max((len(batch.pieces) for batch in planned), default=0),
+        passes=len(planned),
+        forward_tokens=sum((inputs - batch.start) * len(batch.pieces) for batch in planned),
+        naive_forward_tokens=inputs * pieces,
+    )
+
+
+def row_bytes(model: Model, base: Base) -> int:
+    """What one row of a pass needs beside the weights: its keys and values twice (the shared beginning and its own),
+    the activations of a layer, its scores, and the logits of the answer."""
     config = model.network.config.get_text_config()
     tokens = base.inputs.shape[1]
     cached = sum(keys.numel() + values.numel() for keys, values in keys_and_values(base.cache))
     activations = _LIVE_COPIES * tokens * config.hidden_size
     scores = 2 * config.num_attention_heads * tokens * tokens
     logits = 2 * len(base.answer) * config.vocab_size
-    row = _BYTES * (2 * cached + activations + scores + logits)
+    return int(_BYTES * (2 * cached + activations + scores + logits))
+
+
+def batch_rows(model: Model, base: Base, max_memory: float, reach: Reach = "total") -> int:
+    """How many pieces fit one pass in ``max_memory`` GB beside the weights: a function of model, prompt and setting
+    alone, never of what happens to be free, so that evidence does not depend on the moment."""
     weights = _BYTES * model.identity.parameters
-    return int(min(_MOST_ROWS, max(1, (max_memory * 1e9 - weights) // row)))
+    return int(min(_MOST_ROWS[reach], max(1, (max_memory * 1e9 - weights) // row_bytes(model, base))))
 
 
 def sweep(
     model: Model,
     base: Base,
-    units: tuple[Unit, ...],
+    pieces: Sequence[Runs],
     rows: int,
     progress: Progress,
     operator: Operator = Operator(),  # noqa: B008  (immutable)
-    effect: Effect = "total",
-) -> tuple[tuple[tuple[float, ...], ...], Sweep, int]:
-    """Scores (units, answer tokens) = log p(y_t | unit suppressed), nats, rounded; the planned cost; and how often a
-    pass did not fit the memory and was split in two.
-
-    Raises CaseError where a score is not a number, MemoryError where one unit alone does not fit, UsageError where the
-    operator cannot be applied to the model.
-    """
-    planned = plan(units, len(base.prompt), rows, effect)
-    scores = torch.empty(len(units), len(base.answer))
+    reach: Reach = "total",
+) -> Swept:
+    """Each piece suppressed on its own. Raises CaseError where a score is not a number, MemoryError where one piece
+    alone does not fit, UsageError where the operator cannot be applied to the model."""
+    planned = plan(pieces, len(base.prompt), rows, reach)
+    scores = torch.empty(len(pieces), len(base.answer))
     waiting, halvings, done = list(reversed(planned)), 0, 0
     with torch.inference_mode(), suppression(model.network, operator) as suppress:
         while waiting:
             batch = waiting.pop()
             try:
                 with as_memory_error():
-                    scores[list(batch.units)] = _measure(model, base, units, batch, effect, suppress)
+                    scores[list(batch.pieces)] = _measure(model, base, pieces, batch, reach, suppress)
             except MemoryError:
-                if len(batch.units) == 1:
+                if len(batch.pieces) == 1:
                     raise
                 waiting += reversed(batch.halves())
                 halvings += 1
                 continue
-            done += len(batch.units)
-            progress(done, len(units))
+            done += len(batch.pieces)
+            progress(done, len(pieces))
     if not torch.isfinite(scores).all():
         raise CaseError("a score is not a number; the model's weights may be damaged")
-    length = base.inputs.shape[1]
-    took = Sweep(
-        batch_rows=rows,
-        passes=len(planned),
-        forward_tokens=sum((length - batch.start) * len(batch.units) for batch in planned),
-        naive_forward_tokens=length * len(units),
-    )
-    return tuple(rounded(row) for row in scores), took, halvings
+    return Swept(tuple(rounded(row) for row in scores), cost_of(planned, base.inputs.shape[1]), halvings)
 
 
 def rounded(values: Tensor) -> tuple[float, ...]:
@@ -118,17 +139,17 @@ def rounded(values: Tensor) -> tuple[float, ...]:
 
 
 def _measure(
-    model: Model, base: Base, units: tuple[Unit, ...], batch: Batch, effect: Effect, suppress: Suppress
+    model: Model, base: Base, pieces: Sequence[Runs], batch: Batch, reach: Reach, suppress: Suppress
 ) -> Tensor:
-    """(units of the batch, answer tokens), nats."""
+    """(pieces of the batch, answer tokens), nats."""
     inputs = base.inputs
     n, m = len(base.prompt), len(base.answer)
-    count = len(batch.units)
-    columns = torch.zeros(count, inputs.shape[1], dtype=torch.bool)  # (units, positions)
-    for row, index in enumerate(batch.units):
-        for start, stop in units[index].runs:
+    count = len(batch.pieces)
+    columns = torch.zeros(count, inputs.shape[1], dtype=torch.bool)  # (pieces, positions)
+    for row, index in enumerate(batch.pieces):
+        for start, stop in pieces[index]:
             columns[row, start:stop] = True
-    readers = torch.arange(inputs.shape[1]) >= n - 1 if effect == "direct" else None
+    readers = torch.arange(inputs.shape[1]) >= n - 1 if reach == "direct" else None
     with suppress(columns, readers):
         logits = model.network(
             input_ids=inputs[:, batch.start :].expand(count, -1),
