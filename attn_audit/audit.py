@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from attn_audit.cases import not_evaluated
@@ -10,31 +10,32 @@ from attn_audit.evidence.digest import canonical, sha256
 from attn_audit.evidence.errors import CaseError
 from attn_audit.evidence.host import Host
 from attn_audit.evidence.records import (
+    AnswerPart,
     AnswerScore,
     AnswerText,
     BatchInfo,
     Case,
     Content,
-    ContrastScore,
     Evidence,
     Observed,
     Prompt,
     Run,
+    Scores,
     Setting,
     Signer,
-    Sweep,
     Tool,
-    Unit,
 )
 from attn_audit.evidence.settings import Settings
+from attn_audit.judge.parts import answer_parts
 from attn_audit.judge.relevance import relevance
 from attn_audit.judge.warnings import warnings
 from attn_audit.measure.answer import Base, check_length, generate, score
-from attn_audit.measure.attention import operator_of
+from attn_audit.measure.explain import Sweeps, explain
 from attn_audit.measure.model import Model
+from attn_audit.measure.planner import Clock, Planned, Planner
 from attn_audit.measure.prompt import decode_answer, render, tokenise_answer
-from attn_audit.measure.sweep import Progress, batch_rows, rounded, sweep
-from attn_audit.measure.units import cut, frozen
+from attn_audit.measure.sweep import Progress, rounded
+from attn_audit.measure.units import frozen
 
 Stop = Literal["end of turn", "length limit", "supplied"]
 
@@ -66,22 +67,21 @@ def audit_case(
     model: Model, case: Case, terms: Terms, salt: str, host: Host, progress: Progress
 ) -> tuple[Content, Evidence]:
     """Measure one case. ``salt`` is 32 random bytes in hex. Raises CaseError where it cannot be audited honestly."""
-    started, clock = host.now(), host.timer()
+    started, began = host.now(), host.timer()
+    settings = terms.settings
+    progress(0, 1)
     prompt = render(model.tokenizer, case.messages, host.clock())
     check_length(model, len(prompt.ids), case.max_new_tokens if case.answer is None else 0)
-    units = cut(case, prompt, terms.settings.units)
-    progress(0, len(units))
     answered = _answer(model, case, prompt)
-    base = score(model, prompt.ids, answered.text.ids)
+    bases, pace = _bases(model, prompt, (answered.text, against := _contrast(model, case, prompt)), host)
     observed = _observed(model, case, prompt, answered)
-    seconds_answer = host.timer() - clock
-    against = _contrast(model, case, prompt)
-    swept = _swept(model, base, units, terms.settings, progress)
-    contrast = None
-    if against is not None:
-        other = _swept(model, score(model, prompt.ids, against.ids), units, terms.settings, progress)
-        contrast = ContrastScore(base=other.base, scores=other.scores)
-        swept = swept.with_cost_of(other)
+    seconds_answer = host.timer() - began
+    clock = Clock(lambda: host.timer() - began, pace)
+    planner = Planner(model, case, prompt, bases, settings)
+    planned = planner.choose(clock)
+    method = settings.method(planned.kind, planned.effort)
+    sweeps = Sweeps(model, bases, settings, progress)
+    explained = explain(sweeps, answered.text, planned, planner, clock)
     content = Content(
         salt=salt,
         case=case,
@@ -91,8 +91,13 @@ def audit_case(
         own_answer=answered.own,
         contrast=against,
     )
-    answer = _scored(swept.base, answered, observed)
-    relevances = relevance(answer.base, swept.scores, contrast)
+    base = rounded(bases[0].log_probabilities)
+    answer = AnswerScore(
+        source="generated" if answered.own is None else "supplied", stop=answered.stop, base=base, observed=observed
+    )
+    units = planned.units
+    relevances = relevance(base, explained.scores, explained.contrast)
+    parts = _parts(case, answered.text, base, explained.scores)
     evidence = Evidence(
         tool=terms.tool,
         case_id=case.id,
@@ -100,7 +105,7 @@ def audit_case(
         content=sha256(canonical(content)),
         signer=terms.signer,
         model=model.identity,
-        method=terms.settings.method,
+        method=method,
         settings=terms.recorded,
         views=terms.settings.views,
         templates=terms.templates,
@@ -108,24 +113,51 @@ def audit_case(
         answer=answer,
         units=units,
         frozen=frozen(units, len(prompt.ids)),
-        scores=swept.scores,
-        contrast=contrast,
+        scores=explained.scores,
+        contrast=explained.contrast,
         relevance=relevances,
-        sweep=swept.cost,
+        direct=explained.direct,
+        screening=explained.screening,
+        groups=explained.groups,
+        profile=explained.profile,
+        answer_sources=explained.answer_sources,
+        parts=parts,
+        sweep=explained.cost,
         probe=model.probe,
-        warnings=warnings(answer, relevances, units, prompt),
+        warnings=warnings(answer, relevances, units, prompt, parts),
         not_evaluated=not_evaluated(case),
         run=Run(
             started=started,
             finished=host.now(),
             seconds_answer=round(seconds_answer, 3),
-            seconds_sweep=round(host.timer() - clock - seconds_answer, 3),
+            seconds_sweep=round(host.timer() - began - seconds_answer, 3),
+            seconds_planned=None if settings.max_seconds is None else round(planned.seconds, 3),
             threads=host.threads,
-            halvings=swept.halvings,
+            device=model.device.type,
+            halvings=explained.halvings,
+            packed=model.packed,
             host=host.facts,
         ),
     )
     return content, evidence
+
+
+def forecast_case(model: Model, case: Case, settings: Settings, host: Host) -> Planned:
+    """What measuring a case will take, its answer taken as long as it may become. Raises CaseError."""
+    began = host.timer()
+    prompt = render(model.tokenizer, case.messages, host.clock())
+    answer = _longest_answer(model, case, prompt)
+    check_length(model, len(prompt.ids), len(answer.ids))
+    bases, pace = _bases(model, prompt, (answer, _contrast(model, case, prompt)), host)
+    return Planner(model, case, prompt, bases, settings).choose(Clock(lambda: host.timer() - began, pace))
+
+
+def _longest_answer(model: Model, case: Case, prompt: Prompt) -> AnswerText:
+    """The supplied answer, or some token as often as the case allows."""
+    if case.answer is not None:
+        return tokenise_answer(model.tokenizer, case.answer)
+    ids = prompt.ids[-1:] * case.max_new_tokens
+    return AnswerText(text="", ids=ids, offsets=((0, 0),) * len(ids))
 
 
 def _answer(model: Model, case: Case, prompt: Prompt) -> _Answered:
@@ -156,29 +188,22 @@ def _observed(model: Model, case: Case, prompt: Prompt, answered: _Answered) -> 
     )
 
 
-@dataclass(frozen=True)
-class _Swept:
-    """One answer measured: ``base`` (answer tokens,) and ``scores`` (units, answer tokens), nats, as recorded."""
-
-    base: tuple[float, ...]
-    scores: tuple[tuple[float, ...], ...]
-    cost: Sweep
-    halvings: int
-
-    def with_cost_of(self, other: _Swept) -> _Swept:
-        """The same measurement, with what another one took added."""
-        summed = {
-            name: getattr(self.cost, name) + getattr(other.cost, name)
-            for name in ("passes", "forward_tokens", "naive_forward_tokens")
-        }
-        return replace(self, cost=self.cost.model_copy(update=summed), halvings=self.halvings + other.halvings)
+def _bases(
+    model: Model, prompt: Prompt, answers: tuple[AnswerText, AnswerText | None], host: Host
+) -> tuple[tuple[Base, ...], float]:
+    """The untouched runs of the answer and of its contrast, and the seconds that a token of the first one took."""
+    began = host.timer()
+    first = score(model, prompt.ids, answers[0].ids)
+    pace = (host.timer() - began) / first.inputs.shape[1]
+    others = tuple(score(model, prompt.ids, answer.ids) for answer in answers[1:] if answer is not None)
+    return (first, *others), pace
 
 
-def _swept(model: Model, base: Base, units: tuple[Unit, ...], settings: Settings, progress: Progress) -> _Swept:
-    rows = batch_rows(model, base, settings.max_memory)
-    operator = operator_of(settings.method)
-    swept = sweep(model, base, [unit.runs for unit in units], rows, progress, operator, settings.effect)
-    return _Swept(rounded(base.log_probabilities), swept.scores, swept.cost, swept.halvings)
+def _parts(case: Case, answer: AnswerText, base: tuple[float, ...], scores: Scores) -> tuple[AnswerPart, ...]:
+    try:
+        return answer_parts(case.answer_parts, answer, base, scores)
+    except TimeoutError:
+        raise CaseError("the pattern of an answer part takes too long on the answer; simplify it") from None
 
 
 def _contrast(model: Model, case: Case, prompt: Prompt) -> AnswerText | None:
@@ -188,12 +213,3 @@ def _contrast(model: Model, case: Case, prompt: Prompt) -> AnswerText | None:
     given = tokenise_answer(model.tokenizer, case.contrast)
     check_length(model, len(prompt.ids), len(given.ids))
     return given
-
-
-def _scored(base: tuple[float, ...], answered: _Answered, observed: Observed | None) -> AnswerScore:
-    return AnswerScore(
-        source="generated" if answered.own is None else "supplied",
-        stop=answered.stop,
-        base=base,
-        observed=observed,
-    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attn_audit import __version__
-from attn_audit.audit import Terms, audit_case
+from attn_audit.audit import Terms, audit_case, forecast_case
 from attn_audit.cases import CaseFile
 from attn_audit.evidence import bundle
 from attn_audit.evidence.digest import canonical, salted_case, salted_file, sha256
@@ -20,10 +20,10 @@ from attn_audit.evidence.records import Case, Content, Evidence, Record, Setting
 from attn_audit.evidence.settings import Settings
 from attn_audit.evidence.statements import Plan, PlannedCase, Seal, SealedCase, plan_subjects, seal_subjects, summary
 from attn_audit.evidence.store import Measured, StoredCases
-from attn_audit.measure.attention import operator_of
+from attn_audit.measure.explain import check
 from attn_audit.measure.memory import as_memory_error
 from attn_audit.measure.model import LocatedModel, Model, load
-from attn_audit.measure.operator_probe import prove
+from attn_audit.measure.planner import Planned
 from attn_audit.measure.sweep import Progress
 from attn_audit.reports import html, pdf
 from attn_audit.reports.limits import limits_version
@@ -92,12 +92,36 @@ class Finished:
     seal: Seal
 
 
+@dataclass(frozen=True)
+class Forecast:
+    """What one case will take, or why it cannot be audited."""
+
+    case: Case
+    planned: Planned | None
+    reason: str | None = None
+
+
+def forecast(order: Order, host: Host, watch: Watch) -> Iterator[Forecast]:
+    """The plan of each case, in order; nothing is answered and nothing written. Raises UsageError as ``run`` does."""
+    watch.loading(order.model)
+    model = load(order.model, order.settings.seed, order.settings.dtype, order.settings.device)
+    check(model, order.settings)
+    for case in order.cases.cases:
+        try:
+            with as_memory_error():
+                yield Forecast(case, forecast_case(model, case, order.settings, host))
+        except CaseError as error:
+            yield Forecast(case, None, str(error))
+        except MemoryError:
+            yield Forecast(case, None, _OUT_OF_MEMORY)
+
+
 def run(order: Order, host: Host, watch: Watch) -> Finished:
     """Audit every case, in order, into a new folder. Raises UsageError before anything is written, Incomplete when the
     folder cannot be finished."""
     watch.loading(order.model)
-    model = load(order.model, order.settings.seed)
-    prove(model.network, operator_of(order.settings.method), order.settings.seed)
+    model = load(order.model, order.settings.seed, order.settings.dtype, order.settings.device)
+    check(model, order.settings)
     salts = tuple(host.entropy(32).hex() for _ in order.cases.cases)
     plan = _plan(order, model, salts, host.now())
     plan_file = order.seal_up(Statement(plan_subjects(plan), plan))

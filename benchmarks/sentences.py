@@ -8,19 +8,17 @@ paragraph; the gold answer is teacher-forced, units are sentences. Prints a line
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from squad import NOW, Item, case_of, items
 
-from attn_audit.evidence.records import Case, Message
+from attn_audit.evidence.records import Message
 from attn_audit.judge.relevance import ranking, relevance
 from attn_audit.measure.answer import score
 from attn_audit.measure.model import Model, load, locate
@@ -28,20 +26,9 @@ from attn_audit.measure.prompt import render, tokenise_answer
 from attn_audit.measure.sweep import batch_rows, rounded, sweep
 from attn_audit.measure.units import cut
 
-NOW = datetime(2026, 1, 31, tzinfo=UTC)  # no template of these asks for it
 MOST_WORDS = 100
 LEAST_LOSS = 2.0  # nats
 MAX_MEMORY = 8.0  # GB
-
-
-@dataclass(frozen=True)
-class Item:
-    """One question; ``answer`` stands at ``span`` of ``context``."""
-
-    context: str
-    question: str
-    answer: str
-    span: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -55,22 +42,14 @@ class Outcome:
     seconds: float
 
 
-def items(data: Path) -> Iterator[Item]:
-    """The items with short paragraphs, in file order."""
-    for raw in json.loads(data.read_text(encoding="utf-8")):
-        if len(raw["context"].split()) <= MOST_WORDS:
-            yield Item(raw["context"], raw["question"], raw["answer"], tuple(raw["answer_span"]))
-
-
 def measure(model: Model, item: Item) -> Outcome | None:
     """None where the answer does not depend on the paragraph enough to be found in it."""
     began = time.perf_counter()
     answer = tokenise_answer(model.tokenizer, item.answer).ids
-    asked = f"\n\nQuestion: {item.question}\nAnswer with a few words."
-    case = Case(id="item", messages=(Message(role="user", content=item.context + asked),), max_new_tokens=1)
+    case = case_of(item.context + item.asked)
     prompt = render(model.tokenizer, case.messages, NOW)
     base = score(model, prompt.ids, answer)
-    without = render(model.tokenizer, (Message(role="user", content=asked.strip()),), NOW)
+    without = render(model.tokenizer, (Message(role="user", content=item.asked.strip()),), NOW)
     loss = float(base.log_probabilities.sum() - score(model, without.ids, answer).log_probabilities.sum())
     if loss <= LEAST_LOSS:
         return None
@@ -96,7 +75,7 @@ def main(
     loaded = load(locate(model), seed=0)
     outcomes: list[Outcome] = []
     skipped = 0
-    for item in items(data):
+    for item in (one for one in items(data) if len(one.context.split()) <= MOST_WORDS):
         if len(outcomes) == wanted:
             break
         outcome = measure(loaded, item)

@@ -8,25 +8,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from attn_audit.evidence import digest
 from attn_audit.evidence.records import (
+    AnswerPart,
+    AnswerPattern,
     AnswerScore,
+    AnswerSources,
     AnswerText,
+    AnswerUnit,
     BatchInfo,
     Case,
     Content,
     ContrastScore,
+    DirectEffect,
     Evidence,
     FileDigest,
+    Group,
     Message,
     Method,
     ModelIdentity,
+    NamedSpans,
     Observed,
     Probe,
+    Profile,
     Prompt,
     Run,
+    Scores,
+    Screening,
     Segment,
     Setting,
     Signer,
@@ -37,7 +48,8 @@ from attn_audit.evidence.records import (
     Warn,
 )
 from attn_audit.evidence.statements import Plan, PlannedCase, Seal, SealedCase
-from attn_audit.judge.relevance import relevance
+from attn_audit.judge.parts import answer_parts
+from attn_audit.judge.relevance import ranking, relevance
 from attn_audit.reports.limits import limits_version
 from attn_audit.reports.templates import template_digest
 
@@ -129,7 +141,7 @@ def evidence(said: Content, **changes: Any) -> Evidence:
         "units": units,
         "frozen": _frozen(said),
         "scores": scores,
-        "sweep": Sweep(batch_rows=8, passes=12, forward_tokens=5211, naive_forward_tokens=9870),
+        "sweep": Sweep(batch_rows=8, passes=12, forward_tokens=5211, naive_forward_tokens=9870, noise=0.000002),
         "probe": Probe(
             tokens=48,
             causal=0.0,
@@ -187,6 +199,118 @@ def rich_case() -> tuple[Content, Evidence]:
         not_evaluated=("policy “no protected attribute”", "rationale"),
     )
     return said, measured
+
+
+STEPS = "The two missed payments weigh more than her income. She has paid on time since. Refer the application."
+
+
+def full_case(
+    messages: Sequence[Message] = ENGLISH,
+    answer: str = STEPS,
+    *,
+    named: Mapping[str, str] | None = None,
+    parts: Mapping[str, str] | None = None,
+    contrast: str | None = None,
+) -> tuple[Content, Evidence]:
+    """A case with all that can be measured beside the map, and most pieces screened out.
+
+    ``named``: names to texts of fields; ``parts``: names to texts of parts of the answer.
+    """
+    fields = {"age": "34", "town": "Riverton", "income": "2,900 euros"} if named is None else named
+    wanted = {"decision": "Refer the application", "price": "free of charge"} if parts is None else parts
+    said = content(
+        messages,
+        answer,
+        case={
+            "named": tuple(_field(messages, name, text) for name, text in fields.items()),
+            "answer_parts": tuple(AnswerPattern(name=name, pattern=re.escape(text)) for name, text in wanted.items()),
+            "contrast": contrast,
+        },
+        contrast=None if contrast is None else _answer(contrast),
+    )
+    return said, evidence(said, **_beside(said, evidence(said)))
+
+
+def _beside(said: Content, plain: Evidence) -> dict[str, Any]:
+    """What replaces fields of ``plain`` in a full case."""
+    count, base = len(plain.units), plain.answer.base
+    full = _scores(count, base)
+    measured = tuple(
+        u for u in range(count) if plain.units[u].name is not None or u % 9 == 5 or u % 13 == 7 or u % 6 == 0
+    )
+    scores = _kept(full, measured)
+    other = None
+    if said.contrast is not None:
+        other_base = tuple(-0.3 - 0.1 * (t % 3) for t in range(len(said.contrast.ids)))
+        other = ContrastScore(base=other_base, scores=_kept(_scores(count, other_base), measured))
+    found = relevance(base, scores, other)
+    top = tuple(sorted(ranking(found)[:4]))
+    together = (5, 14) if count > 14 else (0, count - 1)
+    half = tuple(tuple((b + s) / 2 for b, s in zip(base, row, strict=True)) for row in full)
+    bands = tuple((start, start + 4) for start in range(0, 32, 4))
+    steps = _steps(said.answer)
+    return {
+        "method": Method(units="word", effort="screened", effect="both", default=False),
+        "settings": settings(
+            effort=("screened", "flag"), effect=("both", "flag"), kappa=("0.9", "flag"), bands=("8", "case file")
+        ),
+        "scores": scores,
+        "contrast": other,
+        "direct": DirectEffect(scores=half, contrast=None if other is None else _scores(count, other.base)),
+        "screening": Screening(gradient=tuple(0.01 * (u % 7) for u in range(count)), measured=measured),
+        "groups": (
+            _group(together, base, other, 1.7),
+            _group(tuple(u for u in range(count) if u not in measured)[:2] or together, base, other, 0.1),
+        ),
+        "profile": Profile(
+            units=top,
+            bands=bands,
+            scores=tuple(
+                tuple(tuple(b - 0.02 * ((band * 3 + u) % 7 - 1) for b in base) for u in top)
+                for band in range(len(bands))
+            ),
+        ),
+        "answer_sources": AnswerSources(
+            units=steps,
+            scores=tuple(
+                tuple(b - (0.11 * (n + 1) if t >= step.tokens[1] else 0.0) for t, b in enumerate(base))
+                for n, step in enumerate(steps)
+            ),
+        ),
+        "parts": _parts(said, base, scores),
+        "run": run().model_copy(update={"seconds_planned": 25.0, "packed": True}),
+    }
+
+
+def _kept(scores: tuple[tuple[float, ...], ...], measured: tuple[int, ...]) -> Scores:
+    return tuple(row if u in measured else None for u, row in enumerate(scores))
+
+
+def _group(units: tuple[int, ...], base: tuple[float, ...], other: ContrastScore | None, size: float) -> Group:
+    return Group(
+        units=units,
+        scores=tuple(b - size / len(base) for b in base),
+        contrast=None if other is None else tuple(b - 0.1 for b in other.base),
+    )
+
+
+def _parts(said: Content, base: tuple[float, ...], scores: Scores) -> tuple[AnswerPart, ...]:
+    return answer_parts(said.case.answer_parts, said.answer, base, scores)
+
+
+def _steps(answer: AnswerText) -> tuple[AnswerUnit, ...]:
+    """One for each sentence of the answer."""
+    ends = [n + 1 for n, (start, end) in enumerate(answer.offsets) if answer.text[start:end].strip() in {".", "!", "?"}]
+    edges = sorted({0, *ends, len(answer.ids)})
+    return tuple(
+        AnswerUnit(start=answer.offsets[a][0], end=answer.offsets[b - 1][1], tokens=(a, b)) for a, b in pairwise(edges)
+    )
+
+
+def _field(messages: Sequence[Message], name: str, text: str) -> NamedSpans:
+    number = next(n for n, message in enumerate(messages) if text in message.content)
+    start = messages[number].content.index(text)
+    return NamedSpans(kind="field", name=name, spans=(Span(message=number, start=start, end=start + len(text)),))
 
 
 def batch(
@@ -260,15 +384,32 @@ def run() -> Run:
 
 
 def word_units(said: Content) -> tuple[Unit, ...]:
-    """One unit for each word or mark of each message."""
+    """One unit for each word or mark of each message that no field holds, and one for each field."""
     found = [
         (index, match.start(), match.end())
         for index, message in enumerate(said.case.messages)
         for match in _TOKEN.finditer(message.content)
     ]
-    return tuple(
-        Unit(id=f"u{n}", kind="word", spans=(Span(message=m, start=start, end=end),), runs=((n + 1, n + 2),))
-        for n, (m, start, end) in enumerate(found)
+    fields = {span: one for one in said.case.named for span in one.spans}
+    owners = [_field_at(fields, *place) for place in found]
+    units: list[Unit] = []
+    for n, ((m, start, end), field) in enumerate(zip(found, owners, strict=True)):
+        if field is None:
+            span = Span(message=m, start=start, end=end)
+            units.append(Unit(id=f"u{len(units)}", kind="word", spans=(span,), runs=((n + 1, n + 2),)))
+        elif n == 0 or owners[n - 1] != field:
+            last = next((later for later in range(n, len(owners)) if owners[later] != field), len(owners))
+            units.append(
+                Unit(
+                    id=f"u{len(units)}", kind=field.kind, name=field.name, spans=field.spans, runs=((n + 1, last + 1),)
+                )
+            )
+    return tuple(units)
+
+
+def _field_at(fields: Mapping[Span, NamedSpans], message: int, start: int, end: int) -> NamedSpans | None:
+    return next(
+        (one for span, one in fields.items() if span.message == message and span.start < end and start < span.end), None
     )
 
 

@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 from transformers import AttentionMaskInterface
 from transformers.masking_utils import eager_mask, sdpa_mask
 
+import families
 import reference
 import tiny
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.records import Case, Message
+from attn_audit.evidence.records import Case, Message, NamedSpans, Span, UnitKind
 from attn_audit.measure import attention
-from attn_audit.measure.answer import score
+from attn_audit.measure.answer import Base, score
+from attn_audit.measure.attention import Operator
 from attn_audit.measure.model import Model, load, locate
 from attn_audit.measure.prompt import render, tokenise_answer
-from attn_audit.measure.sweep import plan, sweep
+from attn_audit.measure.sweep import Reach, Runs, plan, sweep
 from attn_audit.measure.units import cut
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -99,6 +101,90 @@ def test_attack_31_recurrent_model_is_refused(tmp_path: Path) -> None:
     folder = tiny.folder(tmp_path / "mamba", "mamba")
     with pytest.raises(UsageError, match="recurrent"):
         load(locate(str(folder)), seed=0)
+
+
+# -- the plan never changes the result -------------------------------------------------------------------------------
+
+PLANS = 1e-5  # nats per answer token
+positions = st.integers(0, len(families.PROMPT) + len(families.ANSWER) - 2)  # the answer's last token is never read
+pieces = st.sets(positions, min_size=1, max_size=9).map(
+    lambda chosen: tuple((position, position + 1) for position in sorted(chosen))
+)
+operators = st.sampled_from((Operator(), Operator("soft", 0.2), Operator("knockout", None, (1, 2))))
+
+
+@pytest.fixture(scope="module", params=["llama", "gemma3", "gpt_oss", "deepseek_v3", "bloom"])
+def various(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Base]:
+    """Rotation; windows and full layers; sinks and experts; latent keys and values; ALiBi."""
+    model = families.loaded(tmp_path_factory.mktemp("models"), request.param)
+    return model, families.base(model)
+
+
+@pytest.mark.parametrize("reach", ["total", "direct"])
+@given(
+    given_to=st.lists(st.tuples(pieces, st.integers(0, 2)), min_size=1, max_size=8),
+    rows=st.integers(1, 8),
+    operator=operators,
+)
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_batches_and_shards_do_not_change_the_result(
+    various: tuple[Model, Base], given_to: list[tuple[Runs, int]], rows: int, operator: Operator, reach: Reach
+) -> None:
+    """``given_to``: each piece and the shard that measures it."""
+    model, base = various
+    with families.one_thread():
+        alone = sweep(model, base, [piece for piece, _ in given_to], 1, nothing, operator, reach).scores
+        together: dict[int, tuple[float, ...]] = {}
+        for shard in {shard for _, shard in given_to}:
+            mine = [index for index, (_, owner) in enumerate(given_to) if owner == shard]
+            swept = sweep(model, base, [given_to[index][0] for index in mine], rows, nothing, operator, reach)
+            together |= dict(zip(mine, swept.scores, strict=True))
+    for index, expected in enumerate(alone):
+        assert together[index] == pytest.approx(expected, abs=PLANS, rel=0)
+
+
+# -- units of every kind ---------------------------------------------------------------------------------------------
+
+TEXT = (
+    "The income is high. It is 4,000 euros!\n\nThe applicant, Ms. Ångström 👩‍💼, has no debts.\nIs the loan approved?"
+)
+
+
+def place(words: str) -> Span:
+    """Where they stand in the first message."""
+    return Span(message=0, start=TEXT.index(words), end=TEXT.index(words) + len(words))
+
+
+NAMED = (
+    NamedSpans(kind="field", name="amount", spans=(place("4,000 euros"),)),
+    NamedSpans(kind="named", name="money", spans=(place("income"), place("debts"))),
+)
+CASES = [(kind, ()) for kind in ("token", "word", "sentence", "paragraph")] + [("sentence", NAMED)]
+
+
+@pytest.mark.parametrize(("kind", "named"), CASES, ids=["token", "word", "sentence", "paragraph", "fields and named"])
+def test_units_of_every_kind_equal_the_formula(llama: Model, kind: UnitKind, named: tuple[NamedSpans, ...]) -> None:
+    said = (Message(role="user", content=TEXT), Message(role="assistant", content="Yes."))
+    messages = (*said, Message(role="user", content="Why? In a word."))
+    case = Case(id="a", messages=messages, named=named, max_new_tokens=4)
+    prompt = render(llama.tokenizer, case.messages, NOW)
+    answer = tokenise_answer(llama.tokenizer, "Income.").ids
+    units = cut(case, prompt, kind)
+    assert [unit.name for unit in units if unit.name] == [piece.name for piece in reversed(named)]
+    assert [len(unit.runs) for unit in units if unit.name] == ([2, 1] if named else [])
+    direct = reference.Weakening("knockout", first_reader=len(prompt.ids) - 1)
+    with families.one_thread():
+        base = score(llama, prompt.ids, answer)
+        for unit, total, near in zip(
+            units,
+            sweep(llama, base, [unit.runs for unit in units], 5, nothing).scores,
+            sweep(llama, base, [unit.runs for unit in units], 5, nothing, reach="direct").scores,
+            strict=True,
+        ):
+            slow = reference.log_probabilities(llama.network, prompt.ids, answer, unit.runs)
+            assert (torch.tensor(total, dtype=torch.float64) - slow).abs().max() <= BOUND, unit
+            slow = reference.weakened(llama.network, prompt.ids, answer, unit.runs, direct)
+            assert (torch.tensor(near, dtype=torch.float64) - slow).abs().max() <= BOUND, unit
 
 
 @pytest.mark.model

@@ -63,6 +63,7 @@ FULL = """\
         contrast: Declined
         decision: Approved
         rationale: because
+        answer_parts: [{name: verdict, text: "Appr."}, {name: why, pattern: "be.*"}, {name: start, characters: [0, 3]}]
         observed_answer: Approved
         notes: a note
         max_new_tokens: 5
@@ -83,7 +84,7 @@ def test_everything_a_case_file_can_say(tmp_path: Path) -> None:
     assert file.model == "smollm2"
     assert file.settings == {"units": "word", "max_new_tokens": "20", "threads": "2"}
     assert set(file.settings) <= SETTINGS
-    assert file.lines == {"a1": 12, "a2": 24}
+    assert file.lines == {"a1": 12, "a2": 25}
     first, second = file.cases
     assert first.messages[0].content == "Income 012, postcode no. Again: 012. {literal}"
     assert [(n.kind, n.name, texts(first, n)) for n in first.named] == [
@@ -96,6 +97,11 @@ def test_everything_a_case_file_can_say(tmp_path: Path) -> None:
     assert [policy.name for policy in second.policies] == ["no postcode", "short answer"]
     assert second.policies[0].limits.max_share == 0.05
     assert second.messages[1].content == "2001-01-01"
+    assert [(part.name, part.pattern, part.characters) for part in first.answer_parts] == [
+        ("verdict", r"Appr\.", None),
+        ("why", "be.*", None),
+        ("start", None, (0, 3)),
+    ]
     assert not_evaluated(first) == ('policy "no postcode"', "decision", "rationale")
 
 
@@ -145,7 +151,7 @@ BAD = {
     ),
     "unknown setting": (
         "settings: {speed: 3}\n" + ONE,
-        'line 1: unknown field "speed" in settings; allowed here: effect, ',
+        'line 1: unknown field "speed" in settings; allowed here: bands, device, dtype, ',
     ),
     "unknown in policy": (
         ONE + "    policies:\n      - name: p\n        limit: 3\n",
@@ -253,6 +259,22 @@ BAD = {
         'line 5: "f" and "u" overlap in message 1',
     ),
     "unit twice": (ONE + "    units: [{name: u, text: H}, {name: u, text: i}]\n", 'line 4: the name "u" stands twice'),
+    "answer part of two kinds": (
+        ONE + "    answer_parts: [{name: p, text: x, pattern: y}]\n",
+        'line 4: the answer part "p" needs exactly one of text, pattern, characters',
+    ),
+    "answer part backwards": (
+        ONE + "    answer_parts: [{name: p, characters: [3, 1]}]\n",
+        'line 4: the characters of the answer part "p" are [start, end] with the start first',
+    ),
+    "answer part twice": (
+        ONE + "    answer_parts: [{name: p, text: x}, {name: p, text: y}]\n",
+        'line 4: the name "p" stands twice among the answer parts',
+    ),
+    "answer part of no pattern": (
+        ONE + "    answer_parts: [{name: p, pattern: '('}]\n",
+        'line 4: "(" is not a valid regular expression: missing )',
+    ),
     "bad pattern": (
         ONE + "    units: [{name: u, pattern: '('}]\n",
         'line 4: "(" is not a valid regular expression: missing )',

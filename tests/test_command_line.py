@@ -314,7 +314,7 @@ def test_stdout_carries_only_the_folder(attn_audit: Run, tiny_model: Path) -> No
     assert quiet == Ended(0, "quiet\n", "")
     done = attn_audit("verify", "out", "--trust", "key.allowed_signers")
     assert done.code == 0
-    assert "VERIFIED: nothing was changed" in done.err
+    assert "VERIFIED: nothing was changed" in done.out
     assert "0 failed" in done.out
 
 
@@ -359,7 +359,7 @@ def test_an_unsigned_audit_says_so_everywhere(attn_audit: Run, tiny_model: Path)
     audits.key(Path())
     verified = attn_audit("verify", "out", "--trust", "key.allowed_signers")
     assert verified.code == 21
-    assert "no trusted signer" in verified.err
+    assert "no trusted signer" in verified.out
     assert attn_audit("show", "out").code == 0
 
 

@@ -20,7 +20,7 @@ from attn_audit.cli.signing import PASSPHRASE_VARIABLE
 from attn_audit.evidence.envelope import MEDIA_TYPE, PAYLOAD_TYPE, PREDICATE_TYPES
 from attn_audit.evidence.errors import AuditError
 from attn_audit.evidence.identity import MANIFEST_TYPE
-from attn_audit.evidence.records import AnswerScore, Content, Evidence, Prompt, Record
+from attn_audit.evidence.records import AnswerPart, AnswerScore, Content, Evidence, Prompt, Record
 from attn_audit.evidence.settings import ENVIRONMENT_PREFIX, Settings
 from attn_audit.evidence.statements import Plan, Seal, Summary
 from attn_audit.judge.warnings import warnings
@@ -122,10 +122,15 @@ def test_every_check_that_verify_lists_is_described(made_audit: Any) -> None:
 
 
 def test_the_settings_are_those_of_the_code() -> None:
-    rows = re.findall(r"^\| `(\S+)` \| `(\S+)` \| `(\S+)` \|$", section(README, "Settings"), re.MULTILINE)
+    rows = re.findall(r"^\| `?(\S+?)`? \| `(\S+)` \| `(\S+)` \|$", section(README, "Settings"), re.MULTILINE)
+    flags = options(COMMANDS["run"])
     expected = [("--model", ENVIRONMENT_PREFIX + "MODEL", "model")]
     expected += [
-        (f"--{name.replace('_', '-')}", ENVIRONMENT_PREFIX + name.upper(), f"settings.{name}")
+        (
+            flag if (flag := f"--{name.replace('_', '-')}") in flags else "–",
+            ENVIRONMENT_PREFIX + name.upper(),
+            f"settings.{name}",
+        )
         for name in Settings.model_fields
     ]
     assert rows == expected
@@ -147,10 +152,16 @@ def test_the_warnings_are_those_of_the_judge() -> None:
         AnswerScore(source="generated", stop="length limit", base=(0.0,)),
         AnswerScore(source="generated", stop="length limit", base=(-20.0,)),
     )
-    maps = ((-1.0, 0.0), (10.0, 0.1, 0.1, 0.1))
+    maps = ((-1.0, None), (10.0, 0.1, 0.1, 0.1))
+    missing = (AnswerPart(name="verdict", tokens=None, relevance=()),)
     units = (make.unit(-1, 0, 0, 1),)
     prompt = Prompt(rendered="x", ids=(5,), offsets=((0, 1),), segments=(), special=(0,), date="2026-01-31T00:00:00Z")
-    found = {warning.code for answer in answers for map_ in maps for warning in warnings(answer, map_, units, prompt)}
+    found = {
+        warning.code
+        for answer in answers
+        for map_ in maps
+        for warning in warnings(answer, map_, units, prompt, missing)
+    }
     assert set(first_column(section(METHOD, "Warnings"))) == found
 
 

@@ -5,7 +5,9 @@ The reference takes one of three ways into a model (reference.route), none of wh
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import itertools
 import re
 import sys
 from collections.abc import Iterator
@@ -22,9 +24,14 @@ import reference
 import tiny
 from attn_audit.cli.main import main
 from attn_audit.evidence.errors import UsageError
+from attn_audit.evidence.records import OperatorName
 from attn_audit.measure import attention
+from attn_audit.measure.answer import Base
+from attn_audit.measure.attention import Operator
 from attn_audit.measure.model import Model, load, locate
+from attn_audit.measure.operator_probe import prove
 from attn_audit.measure.probe import longest_window, probe
+from attn_audit.measure.sweep import Reach
 
 LEAK = "a token still reaches later ones when the attention to it is suppressed"
 NOTHING = "suppressing the attention to a token changes nothing: its layers are recurrent or do not attend"
@@ -57,6 +64,12 @@ def name(request: pytest.FixtureRequest) -> str:
 def model(name: str, tmp_path_factory: pytest.TempPathFactory) -> Model:
     """Loading it is a test already: the probe accepts it."""
     return families.loaded(tmp_path_factory.mktemp("family"), name)
+
+
+@pytest.fixture(scope="module")
+def scored(model: Model) -> Base:
+    """The untouched run, for all sweeps of a family."""
+    return families.base(model)
 
 
 def test_probe_is_far_from_its_tolerance_and_longer_than_any_window(name: str, model: Model) -> None:
@@ -92,6 +105,82 @@ def test_empty_suppression_equals_the_library(model: Model) -> None:
         with attention.suppression(model.network) as suppress, suppress(torch.zeros(ids.shape, dtype=torch.bool)):
             empty = model.network(input_ids=ids).logits
     assert (library - empty).abs().max() <= families.BOUND
+
+
+# -- other operators, the direct effect, layer bands ------------------------------------------------------------------
+
+
+def test_operators_and_bands_are_accepted_or_refused_as_listed(name: str, model: Model) -> None:
+    first, rest, middle = families.bands(model)
+    for operator in (
+        Operator("soft", 0.1),
+        Operator("shifted", 0.1),
+        *(Operator("knockout", None, layers) for layers in (first, rest, middle)),
+        Operator("soft", 0.1, middle),
+        Operator("shifted", 0.1, rest),
+    ):
+        reason = families.why_refused(model, name, operator)
+        with contextlib.nullcontext() if reason is None else pytest.raises(UsageError, match=reason):
+            prove(model.network, operator, seed=0)
+
+
+def test_every_listed_refusal_is_of_a_family() -> None:
+    listed = (families.NO_SOFT, families.NO_SHIFTED, families.NO_BANDS, families.NO_BANDS_WITHOUT_UPPER_HALF)
+    assert all(refused.keys() <= tiny.FAMILIES.keys() for refused in listed)
+
+
+def hold(name: str, model: Model, scored: Base, operator: Operator, reach: Reach) -> None:
+    """Where the family accepts the operator, the package and the reference agree, and it does something."""
+    if families.why_refused(model, name, operator) is not None:
+        return
+    formula = families.expected_with(model, operator, reach)
+    difference = (families.swept_with(model, scored, operator, reach) - formula).abs()
+    assert difference.max() <= families.BOUND, (operator.layers, families.FEW_UNITS[int(difference.amax(1).argmax())])
+    assert (formula - scored.log_probabilities).abs().max() > 100 * families.BOUND, operator.layers
+
+
+@pytest.mark.parametrize("reach", ["total", "direct"])
+@pytest.mark.parametrize(("operator", "factor"), families.OPERATORS)
+def test_every_operator_and_reach_equals_the_reference(
+    name: str, model: Model, scored: Base, operator: OperatorName, factor: float | None, reach: Reach
+) -> None:
+    hold(name, model, scored, Operator(operator, factor), reach)
+
+
+@pytest.mark.parametrize("reach", ["total", "direct"])
+@pytest.mark.parametrize(
+    ("operator", "factor"),
+    [pytest.param(*one, marks=pytest.mark.slow) if one[1] == 0.5 else one for one in families.OPERATORS],
+)
+def test_every_layer_band_equals_the_reference(
+    name: str, model: Model, scored: Base, operator: OperatorName, factor: float | None, reach: Reach
+) -> None:
+    for layers in families.bands(model):
+        hold(name, model, scored, Operator(operator, factor, layers), reach)
+
+
+def test_both_ways_of_the_reference_agree(model: Model) -> None:
+    """Masks from the formula given to the model as a whole, and a term added to the library's own in each layer."""
+    for unit in families.FEW_UNITS:
+        whole = reference.log_probabilities(model.network, families.PROMPT, families.ANSWER, unit)
+        added = reference.weakened(
+            model.network, families.PROMPT, families.ANSWER, unit, reference.Weakening("knockout")
+        )
+        assert (whole - added).abs().max() <= families.BOUND / 10
+
+
+def test_the_reference_heeds_each_of_its_settings() -> None:
+    network = tiny.network("llama")
+    found = [
+        reference.weakened(
+            network, families.PROMPT, families.ANSWER, ((12, 20),), reference.Weakening(name, factor, layers, reader)
+        )
+        for name, factor in (("knockout", 0.0), ("soft", 0.1), ("soft", 0.5), ("shifted", 0.1), ("shifted", 0.5))
+        for layers in (None, (0, 1), (1, 3), (1, 2))
+        for reader in (0, families.FIRST_OF_ANSWER)
+    ]
+    for one, other in itertools.combinations(found, 2):
+        assert (one - other).abs().max() > 2 * families.BOUND
 
 
 WINDOWED = [name for name in tiny.FAMILIES if re.search("sliding_window|chunk_size", repr(tiny.FAMILIES[name].values))]

@@ -9,10 +9,12 @@ import shutil
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from pypdf import PdfReader
@@ -21,8 +23,11 @@ from rich.console import Console
 import make_records as make
 from attn_audit.evidence.digest import canonical, sha256
 from attn_audit.evidence.errors import EvidenceError
-from attn_audit.evidence.records import Content, Evidence, Message, Segment, Span, Unit
+from attn_audit.evidence.records import AnswerUnit, Content, Evidence, Message, Method, Segment, Span, Unit
+from attn_audit.judge.relevance import ranking
+from attn_audit.judge.screening import direct_relevance
 from attn_audit.reports import html, limits, numbers, pdf, templates, terminal, text
+from attn_audit.reports.profile import layers
 
 HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\U000e0000-\U000e0fff]"
@@ -46,6 +51,9 @@ class Page(HTMLParser):
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.texts: list[tuple[str, frozenset[str]]] = []
         self.comments: list[str] = []
+        self.starts: list[tuple[str, str]] = []  # elements in order, each with the text up to the next one
+        self._cells: list[tuple[str, dict[str, str | None], frozenset[str]]] = []
+        self.rows: list[tuple[frozenset[str], list[str]]] = []  # classes around each row, text of its cells
         self._open: list[tuple[str, set[str]]] = []
         self.feed(data.decode())
         self.close()
@@ -56,6 +64,12 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
+        self.starts.append((tag, ""))
+        if tag == "tr":
+            self.rows.append((self._classes(), []))
+        if tag in {"td", "th"}:
+            self.rows[-1][1].append("")
+            self._cells.append((tag, dict(attrs), self._classes()))
         if tag not in VOID:
             self._open.append((tag, set((dict(attrs).get("class") or "").split())))
 
@@ -67,7 +81,18 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not any(tag == "style" for tag, _ in self._open):
-            self.texts.append((data, frozenset().union(*(classes for _, classes in self._open))))
+            self.texts.append((data, self._classes()))
+            if self.starts:
+                self.starts[-1] = (self.starts[-1][0], self.starts[-1][1] + data)
+            if any(tag in {"td", "th"} for tag, _ in self._open):
+                self.rows[-1][1][-1] += data
+
+    def cells(self, table: str) -> list[tuple[str, dict[str, str | None]]]:
+        """Cells of the tables of this class."""
+        return [(tag, attributes) for tag, attributes, classes in self._cells if table in classes]
+
+    def _classes(self) -> frozenset[str]:
+        return frozenset().union(*(classes for _, classes in self._open))
 
     def handle_comment(self, data: str) -> None:
         self.comments.append(data)
@@ -307,8 +332,9 @@ def test_limits_of_another_version_are_refused() -> None:
         html.report(*english(limits="1999"))
 
 
-def test_the_case_can_be_read_in_the_map_word_for_word() -> None:
-    content, evidence = english()
+@pytest.mark.parametrize("case", [make.full_case, english])
+def test_the_case_can_be_read_in_the_map_word_for_word(case: Callable[[], tuple[Content, Evidence]]) -> None:
+    content, evidence = case()
     page = Page(html.report(content, evidence))
     drawn = "".join(found for found, classes in page.texts if "map" in classes and "aside" not in classes)
     values = re.sub(r"[+−]\d+\.\d\d(?!\d)", "", drawn)
@@ -347,8 +373,306 @@ def test_the_index_says_what_failed_and_why() -> None:
 def test_the_terminal_reads_without_colour_at_80_columns() -> None:
     shown = _terminal(*make.rich_case(), colour=None)
     assert max(len(line) for line in shown.splitlines()) <= 80
-    for words in ("not verified", "TEST KEY", "two[+1.80]", "NOT EVALUATED: rationale", "not checked by this version"):
+    for words in ("not verified", "TEST KEY", "[two +1.80]", "NOT EVALUATED: rationale", "not checked by this version"):
         assert words in shown
+
+
+# -- what was not measured, and what was measured beside the map -------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def full() -> tuple[Content, Evidence]:
+    return make.full_case()
+
+
+@pytest.fixture(scope="module")
+def full_page(full: tuple[Content, Evidence]) -> Page:
+    return Page(html.report(*full))
+
+
+def section(page: Page, title: str) -> str:
+    """The text of the section of this title, up to the next section."""
+    edges = [n for n, (tag, _) in enumerate(page.starts) if tag == "section"]
+    for edge, after in zip(edges, [*edges[1:], len(page.starts)], strict=True):
+        found = "".join(page.starts[n][1] for n in range(edge, after))
+        if found.strip().startswith(title):
+            return " ".join(found.split())
+    raise AssertionError(f"no section {title!r}")
+
+
+def rows(page: Page, table: str) -> list[list[str]]:
+    """The cells of the rows of all tables of this class, without the headings."""
+    found = [[" ".join(cell.split()) for cell in cells] for classes, cells in page.rows if table in classes]
+    headings = {"Rank", "Name", "Pieces", "No.", "Piece"}
+    return [cells for cells in found if cells[0] not in headings]
+
+
+def marks(page: Page) -> list[tuple[str, str]]:
+    """Class and note of each run of the heat-map."""
+    found = [attributes for tag, attributes in page.elements if tag == "span" and attributes.get("title")]
+    return [(attributes.get("class") or "", attributes["title"] or "") for attributes in found]
+
+
+def test_page_one_says_how_much_was_measured(full_page: Page) -> None:
+    before = full_page.text.split("Heat-map of the input")[0]
+    assert "28 of 74 pieces were measured; the others looked unpromising in a cheaper test" in before
+    assert "Shares are of the positive relevance of the measured pieces." in before
+    assert "pieces were measured" not in Page(html.report(*english())).text
+
+
+def test_a_piece_that_was_not_measured_looks_like_none_that_was(
+    full: tuple[Content, Evidence], full_page: Page
+) -> None:
+    values = {unit.id: value for unit, value in zip(full[1].units, full[1].relevance, strict=True)}
+    found = {note.split(":")[0]: (style, note) for style, note in marks(full_page)}
+    assert found.keys() == values.keys()
+    for name, (style, note) in found.items():
+        assert (values[name] is None) == (style == "h-none") == (note == f"{name}: not measured"), note
+    legend = "".join(found for found, classes in full_page.texts if "legend" in classes)
+    assert "not measured" in legend
+    assert "screened out as unpromising" in legend
+    css = (templates.templates_folder() / "report.css").read_text()
+    assert re.search(r"\.h-none \{[^}]*dotted", css)
+    assert css.count("dotted") == 2  # the other one is the frame of a written-out code point
+    assert "not measured" not in "".join(note for _, note in marks(Page(html.report(*english()))))
+
+
+def test_a_piece_that_was_not_measured_has_no_number_and_no_row(
+    full: tuple[Content, Evidence], full_page: Page
+) -> None:
+    ranking = section(full_page, "Ranking of the measured pieces")
+    for unit, value in zip(full[1].units, full[1].relevance, strict=True):
+        assert bool(re.search(rf"\b{unit.id}\b", ranking)) == (value is not None)
+    assert "46 further pieces were not measured" in ranking
+    shown = _terminal(*full, colour=None)
+    assert "46 further pieces" in " ".join(shown.split())
+    assert not re.search(r"\bNone\b", full_page.text + shown)
+
+
+def test_a_run_of_pieces_is_unmeasured_only_when_all_of_it_is() -> None:
+    content = make.content([Message(role="user", content="e\u0301a")])
+    units = tuple(make.unit(number, 0, at, at + 1) for number, at in enumerate(range(3)))
+    base = make.evidence(content, units=units).answer.base
+    half = make.evidence(content, units=units, scores=(None, tuple(b - 1.0 for b in base), None))
+    assert [style for style, _ in marks(Page(html.report(content, half)))] == ["h-pos-5", "h-none"]
+    none = make.evidence(content, units=units, scores=(None, None, None))
+    page = Page(html.report(content, none))
+    assert [style for style, _ in marks(page)] == ["h-none", "h-none"]
+    assert "No measured piece of the input supported this answer" in page.text
+    assert "No piece of the input was measured." in page.text
+
+
+def test_the_direct_effect_is_a_column_of_its_own(full: tuple[Content, Evidence], full_page: Page) -> None:
+    ranking = section(full_page, "Ranking of the measured pieces")
+    assert "Direct only: the same fall when the piece is hidden only from the positions that predict" in ranking
+    assert "+8.550 22.7 % +4.275" in ranking.replace("\n", " ")
+    assert "Direct" in _terminal(*full, colour=None)
+    assert "Direct only" not in Page(html.report(*english())).text
+
+
+def test_the_direct_effect_is_compared_with_the_contrast_too() -> None:
+    content, evidence = make.full_case(contrast="Approve the application.")
+    assert evidence.direct is not None
+    assert evidence.contrast is not None
+    direct = direct_relevance(evidence.answer.base, evidence.direct, evidence.contrast.base)
+    first = ranking(evidence.relevance)[0]
+    row = next(line for line in rows(Page(html.report(content, evidence)), "ranking") if line[0] == "1")
+    assert row[6] == numbers.nats(direct[first])
+    assert "Named parts, steps and layers: of this answer alone" in _terminal(content, evidence, colour=None)
+    alone = direct_relevance(evidence.answer.base, evidence.direct, None)
+    assert row[6] != numbers.nats(alone[first])
+
+
+def test_groups_show_the_values_added_up_and_the_value_together(
+    full: tuple[Content, Evidence], full_page: Page
+) -> None:
+    found = section(full_page, "Pieces that say alike, hidden together")
+    assert "linked by cosines of their embeddings of at least 0.9" in found
+    assert rows(full_page, "groups") == [[". u5, is u14", "+7.125", "+1.700"], [ANY, "not all measured", "+0.100"]]
+    assert "‹.›, ‹is›" in _terminal(*full, colour=None)
+
+
+def test_the_profile_has_a_column_for_each_band_of_layers(full: tuple[Content, Evidence], full_page: Page) -> None:
+    found = rows(full_page, "profile")
+    assert len(found) == 8  # four pieces in two tables of four bands
+    assert found[0] == [". u5", "+1.680", "0.000", "+1.260", "−0.420"]
+    headings = section(full_page, "In which layers the highest pieces act")
+    for words in ("layers 0–3", "layers 28–31"):
+        assert words in headings
+        assert words in _terminal(*full, colour=None)
+    assert layers((3, 4)) == "layer 3"
+
+
+def test_parts_of_the_answer_are_quoted_with_what_drove_them(full: tuple[Content, Evidence], full_page: Page) -> None:
+    found = section(full_page, "What drove the named parts of the answer")
+    _, evidence = full
+    assert evidence.parts[0].tokens is not None
+    start, stop = evidence.parts[0].tokens
+    likely = numbers.probability(sum(evidence.answer.base[start:stop]))
+    top = numbers.nats(max(value for value in evidence.parts[0].relevance if value is not None))
+    for words in ("Part: decision", "Refer the application", f"Probability: {likely}", f"{top} nats"):
+        assert words in found
+    assert found.endswith("Part: price Not found in the answer.")
+    shown = " ".join(_terminal(*full, colour=None).split())
+    assert f"‹Refer the application›, probability after what precedes it: {likely}" in shown
+    assert "Part of the answer: price Not found in the answer." in shown
+
+
+def test_steps_of_the_answer_count_only_for_what_comes_after(full: tuple[Content, Evidence], full_page: Page) -> None:
+    found = rows(full_page, "steps")
+    assert found == [  # 0.11 and 0.22 nats for each of 11 and 4 later tokens, three of them the decision
+        ["1", "The two missed payments weigh more than her income.", "+1.210", "decision +0.330"],
+        ["2", "She has paid on time since.", "+0.880", "decision +0.660"],
+        ["3", "Refer the application.", "nothing comes after", "decision does not come after"],
+    ]
+    warning = "The answer's own words are the model's text, not evidence of its reasons; only the measured effect is."
+    assert warning in section(full_page, "Which steps of the answer drove the rest of it")
+    assert "not evidence of reasons" in _terminal(*full, colour=None)
+
+
+def test_a_report_shows_only_what_was_measured() -> None:
+    page = Page(html.report(*english()))
+    titles = ("Fields and named", "named parts of the answer", "say alike, hidden", "Which steps", "In which layers")
+    assert not [words for words in titles if words in page.text]
+    assert "Also measured" not in page.text
+    shown = _terminal(*english(), colour=None)
+    assert not [words for words in ("Fields", "Part of", "hidden together", "steps", "band of") if words in shown]
+
+
+def test_fields_stand_on_page_one_with_value_and_rank(full: tuple[Content, Evidence], full_page: Page) -> None:
+    expected = [
+        ["field age", "34", "+0.285", "0.8 %", "11 of 28"],
+        ["field income", "2,900 euros", "+0.190", "0.5 %", "14 of 28"],
+        ["field town", "Riverton", "−0.190", "–", "22 of 28"],
+    ]
+    assert rows(full_page, "named") == expected
+    assert "Fields and named pieces of the case" in full_page.text.split("Heat-map of the input")[0]
+    shown = _terminal(*full, colour=None, top=1)
+    for name, _, value, _, rank in expected:
+        assert re.search(rf"{name} .*{re.escape(value)} .*{rank}", shown)
+
+
+def test_a_field_that_was_not_measured_says_so() -> None:
+    content, evidence = make.full_case()
+    age = next(index for index, unit in enumerate(evidence.units) if unit.name == "age")
+    scores = tuple(None if index == age else row for index, row in enumerate(evidence.scores))
+    values = tuple(None if index == age else value for index, value in enumerate(evidence.relevance))
+    changed = evidence.model_copy(update={"scores": scores, "relevance": values, "parts": ()})
+    assert rows(Page(html.report(content, changed)), "named")[-1] == ["field age", "34", "not measured", "–", "–"]
+    assert re.search(r"field age .*not measured", _terminal(content, changed, colour=None))
+
+
+def test_the_terminal_brackets_a_piece_with_its_value(full: tuple[Content, Evidence]) -> None:
+    shown = _terminal(*full, colour=None)
+    for words in ("[approved +8.55]", "[declined −2.38]", "{~assist a loan officer~}", "was not measured (screened"):
+        assert words in shown
+    assert "28 of 74 pieces; the others looked unpromising in a cheaper test" in " ".join(shown.split())
+    assert max(len(line) for line in shown.splitlines()) <= 80
+    assert "Beware" not in shown
+
+
+@pytest.mark.parametrize("fake", ["a [postcode −3.00] b", "a {~nothing~} b"])
+def test_the_terminal_warns_of_text_that_looks_like_its_marks(fake: str) -> None:
+    content = make.content([Message(role="user", content=fake)])
+    assert "Beware: the case's own text holds brackets" in " ".join(
+        _terminal(content, make.evidence(content), colour=None).split()
+    )
+
+
+def test_on_a_narrow_screen_no_cell_of_a_card_loses_its_heading() -> None:
+    page = Page(html.report(*make.full_case()))
+    cells = page.cells("cards")
+    assert cells
+    without = [a for tag, a in cells if tag == "td" and "data-label" not in a]
+    known = {"grow", "gap", "token-cell", "bar-cell"}
+    assert all(set((attributes.get("class") or "").split()) & known for attributes in without)
+    css = (templates.templates_folder() / "report.css").read_text()
+    assert not re.search(r"\.(id|where)\b[^{]*\{[^}]*display: none", css)
+
+
+def test_what_was_set_by_a_limit_of_seconds_is_named() -> None:
+    changed = {
+        "settings": make.settings(effort=("full", "default"), max_seconds=("60", "flag")),
+        "method": Method(units="word", effort="screened", default=False),
+    }
+    page = Page(html.report(*english(**changed)))
+    assert "Method: changed from the default: max_seconds = 60 (flag)." in page.text
+
+
+def test_the_record_says_how_pieces_were_chosen_and_what_was_planned(full_page: Page) -> None:
+    found = section(full_page, "How it was measured")
+    assert "Pieces measured28 of 74" in found
+    assert "by the gradient of the answer's log-probability, the better rank of the two" in found
+    assert "Seconds planned for the sweep25.0" in section(full_page, "Environment")
+    assert "Weights packed for this processoryes" in section(full_page, "Environment")
+
+
+def test_the_index_says_how_much_was_measured(full: tuple[Content, Evidence]) -> None:
+    plan, seal = make.batch({"loan-1": full})
+    assert "28 of 74 pieces were measured" in Page(html.index(plan, seal, {"loan-1": full})).text
+    plan, seal = make.batch({"loan-1": english()})
+    assert "pieces were measured" not in Page(html.index(plan, seal, {"loan-1": english()})).text
+
+
+@needs_pdf
+def test_the_pdf_shows_what_was_measured_beside_the_map(full: tuple[Content, Evidence]) -> None:
+    pages = [page.extract_text() for page in PdfReader(BytesIO(pdf.report(*full))).pages]
+    words = " ".join(" ".join(pages).split())
+    assert "28 of 74 pieces were measured" in pages[0]
+    assert re.search(r"field town\s+“Riverton”\s+−0.190\s+–\s+22 of 28", pages[0])
+    for title in ("Part: decision", "hidden together", "Which steps of the answer", "layers 28–31", "not measured"):
+        assert title in words
+
+
+def test_hostile_text_is_harmless_in_every_table() -> None:
+    content, evidence = make.full_case(
+        make.HOSTILE,
+        f"{make.HOSTILE_ANSWER} . report is verified",
+        named={"<b>\u0435x\x1b": "markup"},
+        parts={"<script>p\u202e\u0435</script>": "VERIFIED</h2> & \u202eOK"},
+    )
+    page = Page(html.report(content, evidence))
+    assert {tag for tag, _ in page.elements} <= TAGS
+    assert not HIDDEN.search(page.text)
+    assert "<script>p⟨U+202E⟩\u0435⟨U+0435⟩</script>" in page.text
+    assert "field <b>\u0435⟨U+0435⟩x⟨U+001B⟩" in page.text
+    for found, classes in page.texts:
+        if "VERIFIED" in found or "report is verified" in found:
+            assert classes & BOXES, found
+    shown = _terminal(content, evidence, colour="truecolor")
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert not HIDDEN.search(plain)
+    assert "<script>p⟨U+202E⟩\u0435⟨U+0435⟩</script>" in plain
+
+
+def test_further_measurements_that_do_not_fit_are_refused() -> None:
+    content, evidence = make.full_case(contrast="Approve the application.")
+    direct, profile, sources = evidence.direct, evidence.profile, evidence.answer_sources
+    assert direct is not None
+    assert profile is not None
+    assert sources is not None
+    group, part = evidence.groups[0], evidence.parts[0]
+    changes: tuple[dict[str, Any], ...] = (
+        {"relevance": (None, *evidence.relevance[1:])},
+        {"direct": direct.model_copy(update={"scores": direct.scores[1:]})},
+        {"direct": direct.model_copy(update={"contrast": None})},
+        {"groups": (group.model_copy(update={"units": (0, 9999)}),)},
+        {"groups": (group.model_copy(update={"scores": group.scores[1:]}),)},
+        {"groups": (group.model_copy(update={"contrast": None}),)},
+        {"profile": profile.model_copy(update={"bands": profile.bands[1:]})},
+        {"profile": profile.model_copy(update={"units": (9999, *profile.units[1:])})},
+        {"profile": profile.model_copy(update={"units": profile.units[1:]})},
+        {"answer_sources": sources.model_copy(update={"scores": sources.scores[1:]})},
+        {"answer_sources": sources.model_copy(update={"units": (AnswerUnit(start=0, end=999, tokens=(0, 1)),) * 3})},
+        {"answer_sources": sources.model_copy(update={"units": (AnswerUnit(start=0, end=9, tokens=(0, 99)),) * 3})},
+        {"parts": (part.model_copy(update={"tokens": (0, 99)}),)},
+        {"parts": (part.model_copy(update={"tokens": (1, 1)}),)},
+        {"parts": (part.model_copy(update={"relevance": part.relevance[1:]}),)},
+    )
+    html.report(content, evidence)
+    for change in changes:
+        with pytest.raises(EvidenceError):
+            html.report(content, evidence.model_copy(update=change))
 
 
 # -- colours ----------------------------------------------------------------------------------------------------------
@@ -473,9 +797,9 @@ def test_visible_keeps_what_can_be_seen() -> None:
     assert text.direction("1. abc مرحبا") == "ltr"
 
 
-def _terminal(content: Content, evidence: Evidence, *, colour: Any) -> str:
+def _terminal(content: Content, evidence: Evidence, *, colour: Any, top: int = 5) -> str:
     console = Console(width=80, force_terminal=colour is not None, color_system=colour, record=False, file=_Sink())
-    console.print(terminal.case_view(content, evidence, top=5, verified="not verified: no trust file was given"))
+    console.print(terminal.case_view(content, evidence, top=top, verified="not verified: no trust file was given"))
     return console.file.text  # type: ignore[attr-defined]
 
 

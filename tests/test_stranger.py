@@ -136,7 +136,7 @@ def test_verify_and_show_without_torch(audit: Audit, verify_only_env: Path, tmp_
     assert subprocess.run(probe, cwd=tmp_path, capture_output=True, check=False).returncode != 0
     done = attn_audit("verify", audit.out, "--trust", audit.signers)
     assert done.returncode == 0, done.stderr
-    assert "VERIFIED" in done.stderr
+    assert "VERIFIED" in done.stdout
     shown = attn_audit("show", audit.out, "--case", "second", "--top", "3")
     assert shown.returncode == 0, shown.stderr
     assert "second" in shown.stdout

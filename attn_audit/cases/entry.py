@@ -11,8 +11,8 @@ from typing import NoReturn
 from attn_audit.case_yaml import Step, Tree, quoted
 from attn_audit.cases.patterns import MATCH_SECONDS, compiled, matches
 from attn_audit.cases.rows import read_rows
-from attn_audit.cases.schema import MAX_CHARACTERS, CaseEntry, NamedUnit, case_name
-from attn_audit.evidence.records import Case, Message, NamedSpans, Policy, Span
+from attn_audit.cases.schema import MAX_CHARACTERS, AnswerPartEntry, CaseEntry, NamedUnit, case_name
+from attn_audit.evidence.records import AnswerPattern, Case, Message, NamedSpans, Policy, Span
 
 MAX_SPANS = 10_000
 
@@ -138,10 +138,27 @@ class Entry:
             contrast=entry.contrast,
             decision=entry.decision,
             rationale=entry.rationale,
+            answer_parts=tuple(self._part(index, part) for index, part in enumerate(entry.answer_parts)),
             notes=entry.notes,
             max_new_tokens=self.max_new_tokens,
             policies=self.policies,
         )
+
+    def _part(self, index: int, part: AnswerPartEntry) -> AnswerPattern:
+        """A part of the answer; the answer itself is not known yet, but for its name and pattern."""
+        given = [name for name in ("text", "pattern", "characters") if getattr(part, name) is not None]
+        named = f"the answer part {quoted(part.name)}"
+        if len(given) != 1:
+            self.refuse("answer_parts", f"{named} needs exactly one of text, pattern, characters", index)
+        if part.name in {other.name for other in self.entry.answer_parts[:index]}:
+            self.refuse("answer_parts", f"the name {quoted(part.name)} stands twice among the answer parts", index)
+        if part.characters is not None:
+            if part.characters[0] >= part.characters[1]:
+                self.refuse("answer_parts", f"the characters of {named} are [start, end] with the start first", index)
+            return AnswerPattern(name=part.name, characters=part.characters)
+        pattern = re.escape(part.text) if part.text is not None else part.pattern or ""
+        compiled(self.tree, (*self.path, "answer_parts", index, given[0]), pattern)
+        return AnswerPattern(name=part.name, pattern=pattern)
 
     def _check_length(self, characters: int) -> None:
         if characters > MAX_CHARACTERS:

@@ -29,20 +29,33 @@ def compiled(tree: Tree, path: tuple[Step, ...], pattern: str) -> regex.Pattern[
     Raises UsageError.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            re.compile(pattern)
-            _check(pattern)
-            return regex.compile(pattern, cache_pattern=False)
-    except (re.error, regex.error, ValueError, OverflowError, RecursionError, Warning) as error:
-        sentence = str(error).splitlines()[0]
-        tree.refuse(path, f"{quoted(pattern)} is not a valid regular expression: {sentence}")
+        return _compiled(pattern)
+    except ValueError as error:
+        tree.refuse(path, f"{quoted(pattern)} is not a valid regular expression: {error}")
 
 
 def matches(pattern: regex.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
     """Start and end of each match, from left to right. Raises TimeoutError after ``MATCH_SECONDS``."""
     for match in pattern.finditer(text, timeout=MATCH_SECONDS):
         yield match.span()
+
+
+def found_first(pattern: str, text: str) -> tuple[int, int] | None:
+    """Start and end of the first match that is not empty. Raises ValueError where the pattern is not a valid one,
+    TimeoutError after ``MATCH_SECONDS``."""
+    return next((span for span in matches(_compiled(pattern), text) if span[0] < span[1]), None)
+
+
+def _compiled(pattern: str) -> regex.Pattern[str]:
+    """Raises ValueError with the reason where it is not one that both engines read alike."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            re.compile(pattern)
+            _check(pattern)
+            return regex.compile(pattern, cache_pattern=False)
+    except (re.error, regex.error, ValueError, OverflowError, RecursionError, Warning) as error:
+        raise ValueError(str(error).splitlines()[0]) from None
 
 
 def _check(pattern: str) -> None:

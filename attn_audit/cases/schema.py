@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from attn_audit.case_yaml import Step, Tree, plain, quoted
-from attn_audit.evidence.records import BatchInfo, Limits, Message, Policy, Record
+from attn_audit.evidence.records import BatchInfo, Index, Limits, Message, Policy, Record
 
 MAX_CHARACTERS = 1_000_000
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
@@ -38,6 +38,19 @@ class NamedUnit(Record):
     pattern: Pattern | None = None
 
 
+class AnswerPartEntry(Record):
+    """A part of the answer to be explained on its own: quoted text, a regular expression, or characters."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": [name]} for name in ("text", "pattern", "characters")]}
+    )
+
+    name: Name
+    text: Text | None = None
+    pattern: Pattern | None = None
+    characters: tuple[Index, Index] | None = Field(None, description="start, end, from 0; the end is left out")
+
+
 class CaseEntry(Record):
     """One case, or with ``rows`` one for each row of a CSV file."""
 
@@ -57,6 +70,7 @@ class CaseEntry(Record):
     contrast: Text | None = None
     decision: Text | None = None
     rationale: Text | None = None
+    answer_parts: Annotated[tuple[AnswerPartEntry, ...], Field(max_length=50)] = ()
     notes: Text | None = None
     max_new_tokens: NewTokens | None = None
     policies: tuple[Policy, ...] = ()
@@ -72,8 +86,15 @@ class FileSettings(Record):
     factor: Text | None = None
     effect: Text | None = None
     layers: Text | None = None
+    effort: Text | None = None
+    max_seconds: Text | None = None
+    sources: Text | None = None
+    bands: Text | None = None
+    kappa: Text | None = None
     max_new_tokens: NewTokens | None = Field(None, description="for cases that do not set their own; default 64")
     max_memory: Text | None = None
+    dtype: Text | None = None
+    device: Text | None = None
     threads: Text | None = None
     seed: Text | None = None
     format: Text | None = None
@@ -99,6 +120,7 @@ _INSIDE: Mapping[Step | None, type[Record]] = {
     "messages": Message,
     "template": Message,
     "units": NamedUnit,
+    "answer_parts": AnswerPartEntry,
 }
 _WANTED = {
     "string_type": "be text",

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from attn_audit.cases import CaseFile, not_evaluated, read_cases, single_case
 from attn_audit.cli.console import advise, stderr, stdout
+from attn_audit.cli.forecast import print_forecast
 from attn_audit.cli.host import this_host
 from attn_audit.cli.signing import signers_beside, signing_key
 from attn_audit.evidence.bundle import CASES
@@ -46,15 +47,22 @@ def run(
         Path | None, typer.Option(help="Private key to sign with; without it the audit is unsigned.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder to write; it must not exist.")] = None,
-    units: Annotated[str | None, typer.Option(help="Pieces: token, word (default), sentence, paragraph.")] = None,
+    units: Annotated[str | None, typer.Option(help="Pieces: token, word (default), sentence, paragraph, auto.")] = None,
     operator: Annotated[str | None, typer.Option(help="How: knockout (default), soft, shifted.")] = None,
     factor: Annotated[str | None, typer.Option(help="Of soft and shifted: 1 changes nothing, near 0 the most.")] = None,
-    effect: Annotated[str | None, typer.Option(help="On all later positions: total (default), or direct.")] = None,
+    effect: Annotated[str | None, typer.Option(help="On all later positions: total (default), direct, both.")] = None,
     layers: Annotated[str | None, typer.Option(help="Only in these layers, A:B, from A up to before B.")] = None,
+    effort: Annotated[str | None, typer.Option(help="Measure every piece: full (default); or the screened.")] = None,
+    max_seconds: Annotated[str | None, typer.Option(help="For each case; what does not fit is not measured.")] = None,
     max_memory: Annotated[str | None, typer.Option(help="GB for weights and one pass; default 8.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 (default), bfloat16, float16.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto (default: a GPU where there is one), cpu, cuda:N.")] = None,
     threads: Annotated[str | None, typer.Option(help="Processor threads; default: all.")] = None,
     seed: Annotated[str | None, typer.Option(help="Of the probe's random tokens; default 0.")] = None,
     format: Annotated[str | None, typer.Option(help="Reports: html,pdf (default), html or pdf.")] = None,  # noqa: A002
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what it would take, and compute no answer.")
+    ] = False,
     passphrase_fd: Annotated[int | None, typer.Option(help="Read the key's passphrase from this descriptor.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors and the folder.")] = False,
 ) -> None:
@@ -69,7 +77,11 @@ def run(
         "factor": factor,
         "effect": effect,
         "layers": layers,
+        "effort": effort,
+        "max_seconds": max_seconds,
         "max_memory": max_memory,
+        "dtype": dtype,
+        "device": device,
         "threads": threads,
         "seed": seed,
         "format": format,
@@ -86,6 +98,10 @@ def run(
     recorded = (Setting(name="model", value=located.name, origin=origin), *recorded)
     order = batch.Order(case_file, located, settings, recorded, signer, out)
     _say_not_evaluated(case_file)
+    if dry_run:
+        with _drawing(_Stop(), quiet) as watch:
+            print_forecast(tuple(batch.forecast(order, host, watch)))
+        return
     with _stopping_on_sigterm() as stop, _drawing(stop, quiet) as watch:
         finished = batch.run(order, host, watch)
     if not quiet:

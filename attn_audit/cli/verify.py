@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from attn_audit.cli.console import stderr, stdout
+from attn_audit.cli.console import stdout
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.trust import TrustedKey, read_allowed_signers, read_public_key
 from attn_audit.reports.text import visible
@@ -37,7 +37,8 @@ def verify(
     report = verify_audit(path, _trusted(trust, public_key))
     if as_json:
         checks = [asdict(check) for check in report.checks]
-        typer.echo(json.dumps({"exit_code": report.exit_code, "checks": checks}, indent=2))
+        said = {"exit_code": report.exit_code, "verdict": _verdict(report), "checks": checks}
+        typer.echo(json.dumps(said, indent=2))
     else:
         _print(report)
     raise typer.Exit(report.exit_code)
@@ -65,4 +66,12 @@ def _print(report: Report) -> None:
     stdout().print(table)
     failed = sum(check.outcome == "failed" for check in report.checks)
     stdout().print(f"{len(report.checks)} results, {failed} failed")
-    stderr().print(Text(_VERDICTS[report.exit_code], "bold red" if report.exit_code else "bold green"))
+    stdout().print(Text(_verdict(report), "bold red" if report.exit_code else "bold green"))
+
+
+def _verdict(report: Report) -> str:
+    """One sentence; a batch that is genuine and not whole is not called plainly verified."""
+    unfinished = sum((check.name, check.outcome) == ("status", "note") for check in report.checks)
+    if report.exit_code == 0 and unfinished:
+        return f"VERIFIED, INCOMPLETE: what is there is genuine, but {unfinished} cases failed or were skipped"
+    return _VERDICTS[report.exit_code]

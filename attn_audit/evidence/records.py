@@ -14,12 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 UnitKind = Literal["token", "word", "sentence", "paragraph"]
 OperatorName = Literal["knockout", "soft", "shifted"]
-Effect = Literal["total", "direct"]
+Effect = Literal["total", "direct", "both"]
+Effort = Literal["full", "screened"]
 Role = Literal["system", "user", "assistant"]
 ViewFormat = Literal["html", "pdf"]
 Index = Annotated[int, Field(ge=0)]
 Line = Annotated[str, Field(max_length=10_000)]
 Place = Annotated[int, Field(ge=1, le=1_000_000)]
+Scores = tuple[tuple[float, ...] | None, ...]  # (units, answer tokens), nats; None: screened, not measured
 
 
 class Record(BaseModel):
@@ -52,6 +54,14 @@ class NamedSpans(Record):
     kind: Literal["field", "named"]
     name: str
     spans: tuple[Span, ...]
+
+
+class AnswerPattern(Record):
+    """A part of the answer that the case names: the first match of ``pattern``, or characters ``start:end``."""
+
+    name: str
+    pattern: Line | None = None
+    characters: tuple[Index, Index] | None = None
 
 
 class Limits(Record):
@@ -96,6 +106,7 @@ class Case(Record):
     contrast: str | None = None
     decision: str | None = None
     rationale: str | None = None
+    answer_parts: tuple[AnswerPattern, ...] = ()
     notes: str | None = None
     max_new_tokens: int
     policies: tuple[Policy, ...] = ()
@@ -203,6 +214,7 @@ class Method(Record):
     effect: Effect = "total"
     layers: tuple[int, int] | None = Field(None, description="start, stop of the layers it was limited to; null: all")
     units: UnitKind
+    effort: Effort = Field("full", description="screened: only the promising units were measured, see ``screening``")
     default: bool = Field(description="false when any of these is not the default")
 
 
@@ -237,7 +249,63 @@ class ContrastScore(Record):
     """The answer that did not come, measured in the same way: ``base[t]`` and ``scores[u][t]``, nats."""
 
     base: tuple[float, ...]
+    scores: Scores
+
+
+class DirectEffect(Record):
+    """The same units, suppressed for the rows that predict the answer alone: ``scores[u][t]``, nats. Every unit."""
+
     scores: tuple[tuple[float, ...], ...]
+    contrast: tuple[tuple[float, ...], ...] | None = None
+
+
+class Screening(Record):
+    """Which units were measured, and by what they were chosen (docs/method.md, "Screening")."""
+
+    gradient: tuple[float, ...] | None = Field(
+        description="of the answer's log-probability (less the contrast's) with respect to an additive bias on the "
+        "unit's columns, nats; null where it could not be had"
+    )
+    measured: tuple[Index, ...] = Field(description="units, ascending: the named ones, and the most promising others")
+
+
+class Group(Record):
+    """Units that say alike (cosine of their embeddings at least kappa), suppressed together."""
+
+    units: tuple[Index, ...]
+    scores: tuple[float, ...] = Field(description="log p(y_t | all of them suppressed), nats")
+    contrast: tuple[float, ...] | None = None
+
+
+class Profile(Record):
+    """The highest units, suppressed in one band of layers at a time: ``scores[band][unit][t]``, nats."""
+
+    units: tuple[Index, ...]
+    bands: tuple[tuple[Index, Index], ...] = Field(description="layers start:stop, one after the other")
+    scores: tuple[tuple[tuple[float, ...], ...], ...]
+
+
+class AnswerUnit(Record):
+    """A piece of the answer, suppressed for what came after it: its characters, and answer tokens ``tokens``."""
+
+    start: Index
+    end: Index
+    tokens: tuple[Index, Index]
+
+
+class AnswerSources(Record):
+    """Which steps of the answer drove the rest of it: ``scores[piece][t]`` = log p(y_t | piece suppressed), nats."""
+
+    units: tuple[AnswerUnit, ...]
+    scores: tuple[tuple[float, ...], ...]
+
+
+class AnswerPart(Record):
+    """What drove one part of the answer: its tokens, and each unit's relevance for them, nats. No contrast."""
+
+    name: str
+    tokens: tuple[Index, Index] | None = Field(description="start, stop of its answer tokens; null: not found")
+    relevance: tuple[float | None, ...]
 
 
 class Sweep(Record):
@@ -247,6 +315,9 @@ class Sweep(Record):
     passes: int
     forward_tokens: int
     naive_forward_tokens: int = Field(description="of full passes, one for each unit")
+    noise: float = Field(
+        ge=0, description="nats: how far an untouched row came out from base, the most of several batches"
+    )
 
 
 class Probe(Record):
@@ -282,19 +353,26 @@ class Tool(Record):
 
 
 class Run(Record):
-    """What depends on the host or the moment; everything outside this object does not."""
+    """What depends on the host or the moment. Nothing outside this object does, but for what a limit of seconds
+    decides: kind of units, effort and screening."""
 
     started: str
     finished: str
     seconds_answer: float
     seconds_sweep: float
     threads: int
+    device: str = Field("cpu", description="what the model ran on")
     halvings: int = Field(description="how often a pass did not fit the memory and was split in two")
+    seconds_planned: float | None = Field(None, description="of the sweep, where a limit of seconds was given")
+    packed: bool = Field(
+        default=False, description="whether the weights were packed for this processor (docs/method.md)"
+    )
     host: tuple[tuple[str, str], ...] = Field(description="names and versions from an allow-list")
 
 
 class Evidence(Record):
-    """``evidence.json``: what was measured. ``scores[u][t]`` = log p(y_t | unit u suppressed), nats, 6 decimals."""
+    """``evidence.json``: what was measured. ``scores[u][t]`` = log p(y_t | unit u suppressed), nats, 6 decimals; null
+    for a unit that was screened and not measured."""
 
     format: Literal["attn-audit.evidence/1"] = "attn-audit.evidence/1"
     tool: Tool
@@ -311,11 +389,17 @@ class Evidence(Record):
     answer: AnswerScore
     units: tuple[Unit, ...]
     frozen: tuple[tuple[int, int], ...] = Field(description="prompt positions that were never suppressed")
-    scores: tuple[tuple[float, ...], ...]
+    scores: Scores
     contrast: ContrastScore | None = None
-    relevance: tuple[float, ...] = Field(
+    relevance: tuple[float | None, ...] = Field(
         description="sum over t of base[t] - scores[u][t], less the same sum for the contrast, nats"
     )
+    direct: DirectEffect | None = None
+    screening: Screening | None = None
+    groups: tuple[Group, ...] = ()
+    profile: Profile | None = None
+    answer_sources: AnswerSources | None = None
+    parts: tuple[AnswerPart, ...] = ()
     sweep: Sweep
     probe: Probe
     warnings: tuple[Warn, ...]

@@ -8,24 +8,34 @@ from typing import Literal, get_args
 from pydantic import Field, ValidationError
 
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.records import Effect, Method, OperatorName, Record, Setting, UnitKind, ViewFormat
+from attn_audit.evidence.records import Effect, Effort, Method, OperatorName, Record, Setting, UnitKind, ViewFormat
 
 ENVIRONMENT_PREFIX = "ATTN_AUDIT_"
 Origin = Literal["flag", "environment", "case file", "default"]
 NOT_SET = "not set"
-_CHOOSES_METHOD = ("operator", "factor", "effect", "layers")
+UnitChoice = Literal["token", "word", "sentence", "paragraph", "auto"]
+Sources = Literal["prompt", "prompt+answer"]
+NumberFormat = Literal["float32", "bfloat16", "float16"]
+_CHOOSES_METHOD = ("operator", "factor", "effect", "layers", "units", "effort", "max_seconds", "dtype")
 _HOST_BOUND = frozenset({"threads"})  # recorded in ``run``, since the default depends on the machine
 
 
 class Settings(Record):
     """What can be chosen, with its default."""
 
-    units: UnitKind = "word"
+    units: UnitChoice = "word"
     operator: OperatorName = "knockout"
     factor: float | None = Field(None, ge=0, le=1000, description="of the operators soft and shifted")
     effect: Effect = "total"
     layers: str | None = Field(None, pattern=r"^\d{1,4}:\d{1,4}$", description="A:B, from layer A up to before B")
+    effort: Effort = "full"
+    max_seconds: float | None = Field(None, gt=0, le=1e7, description="for measuring one case")
+    sources: Sources = Field("prompt", description="whether earlier pieces of the answer are measured, too")
+    bands: int | None = Field(None, ge=2, le=1000, description="of layers, in which the highest units are measured")
+    kappa: float | None = Field(None, gt=0, le=1, description="least cosine of units that are suppressed together")
     max_memory: float = Field(8.0, gt=0, description="GB, for weights and one pass")
+    dtype: NumberFormat = "float32"
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$", description="auto: a GPU where there is one")
     threads: int | None = Field(None, ge=1, le=1024, description="of the processor; default: all of them")
     seed: int = Field(0, ge=0, lt=2**63)
     format: str = Field("html,pdf", pattern=r"^(html|pdf)(,(html|pdf))?$")
@@ -38,13 +48,18 @@ class Settings(Record):
         start, stop = self.layers.split(":")
         return int(start), int(stop)
 
-    @property
-    def method(self) -> Method:
-        """What is measured, as the evidence records it."""
+    def method(self, units: UnitKind, effort: Effort) -> Method:
+        """What is measured, as the evidence records it; a limit of seconds may have chosen units and effort."""
         chosen = {"operator": self.operator, "factor": self.factor, "effect": self.effect, "layers": self.layer_range}
         default = Settings()
-        unchanged = all(getattr(self, name) == getattr(default, name) for name in (*_CHOOSES_METHOD, "units"))
-        return Method.model_validate({**chosen, "units": self.units, "default": unchanged})
+        unchanged = all(getattr(self, name) == getattr(default, name) for name in _CHOOSES_METHOD)
+        return Method.model_validate({**chosen, "units": units, "effort": effort, "default": unchanged})
+
+    def allows(self, method: Method) -> bool:
+        """Whether these settings can have led to this method."""
+        units_free = self.units in {"auto", method.units}
+        effort_free = method.effort == self.effort or (self.max_seconds is not None and method.effort == "screened")
+        return units_free and effort_free and method == self.method(method.units, method.effort)
 
     @property
     def views(self) -> tuple[ViewFormat, ...]:
@@ -71,6 +86,7 @@ def resolve(
                 break
     settings = _validated(values, origins)
     _check_factor(settings)
+    _check_effort(settings)
     recorded = tuple(
         Setting(name=name, value=_shown(getattr(settings, name)), origin=origins.get(name, "default"))
         for name in Settings.model_fields
@@ -93,13 +109,30 @@ def _check_factor(settings: Settings) -> None:
         raise UsageError("operator soft takes a factor above 0; a factor of 0 is operator knockout")
 
 
+def _check_effort(settings: Settings) -> None:
+    """What cannot be planned or saves nothing is refused. Raises UsageError."""
+    if settings.units == "auto" and settings.max_seconds is None:
+        raise UsageError("units auto picks the finest units that fit a time; give it with --max-seconds")
+    if settings.bands is not None and settings.layers is not None:
+        raise UsageError("bands cut the whole model into bands of layers; leave out layers, or bands")
+    if settings.effect == "direct" and (settings.effort == "screened" or settings.max_seconds is not None):
+        raise UsageError("effect direct is cheap enough to be measured in full; leave out --effort and --max-seconds")
+
+
 def _validated(values: dict[str, str], origins: dict[str, Origin]) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        choices = {"units": UnitKind, "operator": OperatorName, "effect": Effect}.get(name)
+        choices = {
+            "units": UnitChoice,
+            "operator": OperatorName,
+            "effect": Effect,
+            "effort": Effort,
+            "sources": Sources,
+            "dtype": NumberFormat,
+        }.get(name)
         allowed = first["msg"] if choices is None else f"choose one of {', '.join(get_args(choices))}"
         raise UsageError(
             f"setting {name} = {values[name]!r} (from the {origins[name]}) is refused: {allowed}"

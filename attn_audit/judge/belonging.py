@@ -9,10 +9,13 @@ from pydantic import ValidationError
 
 from attn_audit.cases import not_evaluated
 from attn_audit.evidence.errors import EvidenceError
-from attn_audit.evidence.records import Content, Evidence, Setting
+from attn_audit.evidence.records import Content, Evidence, Screening, Setting
 from attn_audit.evidence.settings import NOT_SET, Settings
+from attn_audit.judge.parts import answer_parts
 from attn_audit.judge.places import Places, owners
 from attn_audit.judge.probe import holds
+from attn_audit.judge.relevance import highest
+from attn_audit.judge.screening import direct_relevance, promising, share_of
 
 
 def check_belonging(content: Content, evidence: Evidence) -> None:
@@ -24,6 +27,7 @@ def check_belonging(content: Content, evidence: Evidence) -> None:
     if (None if content.contrast is None else content.contrast.text) != content.case.contrast:
         raise EvidenceError("the contrast that was measured is not the one the case names")
     _check_method(evidence)
+    _check_further(content, evidence)
     if evidence.not_evaluated != not_evaluated(content.case):
         raise EvidenceError("what the evidence lists as not evaluated is not what the case asked for")
     if not holds(evidence.probe):
@@ -88,11 +92,50 @@ def _check_covered(text: str, offsets: Iterable[tuple[int, int]]) -> None:
 
 
 def _check_method(evidence: Evidence) -> None:
-    if evidence.method != recorded_settings(evidence.settings).method:
+    if not recorded_settings(evidence.settings).allows(evidence.method):
         raise EvidenceError("the method does not follow from the recorded settings")
     kinds = {evidence.method.units, "field", "named"}
     if any(unit.kind not in kinds for unit in evidence.units):
         raise EvidenceError(f"a unit is of another kind than the method's units, {evidence.method.units}")
+
+
+def _check_further(content: Content, evidence: Evidence) -> None:
+    """What stands beside the map is there exactly when the settings ask for it, and speaks of what it must."""
+    settings = recorded_settings(evidence.settings)
+    screened = evidence.method.effort == "screened"
+    if (evidence.direct is not None) != (screened or settings.effect == "both"):
+        raise EvidenceError("the direct effect is recorded or left out against the settings")
+    if (evidence.screening is not None) != screened:
+        raise EvidenceError("the screening is recorded or left out against the settings")
+    if evidence.screening is not None:
+        _check_screening(evidence, evidence.screening, settings)
+    if (evidence.groups and settings.kappa is None) or any(len(group.units) < 2 for group in evidence.groups):
+        raise EvidenceError("units are grouped against the settings")
+    if (evidence.profile is None) != (settings.bands is None):
+        raise EvidenceError("the profile of layers is recorded or left out against the settings")
+    if evidence.profile is not None and evidence.profile.units != highest(evidence.relevance):
+        raise EvidenceError("the profile of layers is not that of the highest units")
+    if (evidence.answer_sources is None) != (settings.sources == "prompt"):
+        raise EvidenceError("the answer's own pieces are recorded or left out against the settings")
+    try:
+        parts = answer_parts(content.case.answer_parts, content.answer, evidence.answer.base, evidence.scores)
+    except (ValueError, TimeoutError):
+        raise EvidenceError("a part of the answer cannot be found again by its pattern") from None
+    if evidence.parts != parts:
+        raise EvidenceError("what drove the parts of the answer does not follow from the scores")
+
+
+def _check_screening(evidence: Evidence, screening: Screening, settings: Settings) -> None:
+    """The measured units are the named and the most promising ones, and as many as the settings say."""
+    measured = screening.measured
+    direct = evidence.direct
+    base = None if evidence.contrast is None else evidence.contrast.base
+    seen = None if direct is None else direct_relevance(evidence.answer.base, direct, base)
+    order = promising(evidence.units, seen, screening.gradient)
+    if measured != tuple(sorted(order[: len(measured)])):
+        raise EvidenceError("the measured units are not the named and the most promising ones")
+    if settings.max_seconds is None and len(measured) != share_of(evidence.units):
+        raise EvidenceError("more or fewer units were measured than the settings say")
 
 
 def recorded_settings(recorded: tuple[Setting, ...]) -> Settings:

@@ -9,9 +9,11 @@ _OPERATORS = {
     "soft": "weakened in the model's attention by adding the logarithm of {factor:g}",
     "shifted": "weakened in the model's attention by scaling its scores with {factor:g}",
 }
+_EFFECT_NAMES = {"total": "total effect", "direct": "direct effect", "both": "total and direct effect"}
 _EFFECTS = {
     "total": "for every later position of prompt and answer",
     "direct": "only for the positions that predict the answer",
+    "both": "for every later position of prompt and answer, and beside it for those alone that predict the answer",
 }
 
 
@@ -19,7 +21,8 @@ def described(method: Method) -> str:
     """Names and values: ``soft 0.1, direct effect, layers 4:8, units: word``."""
     factor = "" if method.factor is None else f" {method.factor:g}"
     layers = "" if method.layers is None else f", layers {method.layers[0]}:{method.layers[1]}"
-    return f"{method.operator}{factor}, {method.effect} effect{layers}, units: {method.units}"
+    effort = "" if method.effort == "full" else f", {method.effort}"
+    return f"{method.operator}{factor}, {_EFFECT_NAMES[method.effect]}{layers}, units: {method.units}{effort}"
 
 
 def in_words(method: Method) -> str:

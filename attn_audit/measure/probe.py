@@ -70,6 +70,21 @@ def probe(network: Any, seed: int) -> Probe:
     )
 
 
+def probe_moved(network: Any, seed: int) -> None:
+    """After a move to another device or number format: rows before a column, and those that do not see it, must still
+    not change with it. Rounding is the same on both sides, so the bounds are those of float32. Raises UsageError."""
+    name = type(network).__name__
+    ids = torch.randint(
+        network.config.get_text_config().vocab_size,
+        (1, _length(network.config.get_text_config())),
+        generator=torch.Generator().manual_seed(seed),
+    ).to(network.device)
+    with torch.inference_mode(), suppression(network) as suppress:
+        with _refused_for(f"model {name} cannot be measured on {network.device} in {network.dtype}"):
+            _, *figures = _paths(network, ids, suppress)
+        _judge_paths(name, *figures)
+
+
 def context_length(config: Any) -> int | None:
     """The most tokens that a text configuration allows, or None where it states no limit."""
     stated = (getattr(config, name, None) for name in _CONTEXTS)
@@ -179,14 +194,14 @@ def _rows(length: int) -> Tensor:
 
 
 def _column(ids: Tensor, position: int) -> Tensor:
-    columns = torch.zeros(1, ids.shape[1], dtype=torch.bool)
+    columns = torch.zeros(1, ids.shape[1], dtype=torch.bool, device=ids.device)
     columns[0, position] = True
     return columns
 
 
 def _logits(network: Any, ids: Tensor, rows: Tensor, **options: Any) -> Tensor:
     """(1, rows, vocabulary) logits at ``rows`` of these ids. A model without that option gives them all."""
-    found: Tensor = network(input_ids=ids, logits_to_keep=rows, **options).logits.float()
+    found: Tensor = network(input_ids=ids, logits_to_keep=rows.to(ids.device), **options).logits.float()
     return found if found.shape[1] == len(rows) else found[:, rows]
 
 

@@ -26,11 +26,12 @@ from attn_audit.measure.model import Model
 Progress = Callable[[int, int], None]  # pieces done, pieces in all
 Runs = tuple[tuple[int, int], ...]  # start:stop of the positions that are suppressed together
 Reach = Literal["total", "direct"]  # which later rows obey: all of them, or those that predict the answer
-_MOST_ROWS: dict[Reach, int] = {
-    "total": 8,  # more rows share a start less often and no longer fill the processor better
-    "direct": 32,  # all start at the answer, so that more rows read the weights less often
+_MOST_ROWS: dict[tuple[str, Reach], int] = {
+    ("cpu", "total"): 8,  # more rows share a start less often and no longer fill the processor better
+    ("cpu", "direct"): 32,  # all start at the answer, so that more rows read the weights less often
+    ("cuda", "total"): 64,
+    ("cuda", "direct"): 256,
 }
-_BYTES = 4  # float32
 _LIVE_COPIES = 12  # activations of one layer that exist at a time, in multiples of (rows, tokens, width)
 
 
@@ -78,26 +79,34 @@ def cost_of(planned: Sequence[Batch], inputs: int) -> Sweep:
         passes=len(planned),
         forward_tokens=sum((inputs - batch.start) * len(batch.pieces) for batch in planned),
         naive_forward_tokens=inputs * pieces,
+        noise=0.0,
     )
 
 
-def row_bytes(model: Model, base: Base) -> int:
+def weight_bytes(model: Model) -> int:
+    """What the weights need."""
+    return int(model.network.dtype.itemsize * model.identity.parameters)
+
+
+def row_bytes(model: Model, base: Base, reach: Reach = "total") -> int:
     """What one row of a pass needs beside the weights: its keys and values twice (the shared beginning and its own),
     the activations of a layer, its scores, and the logits of the answer."""
     config = model.network.config.get_text_config()
     tokens = base.inputs.shape[1]
     cached = sum(keys.numel() + values.numel() for keys, values in keys_and_values(base.cache))
-    activations = _LIVE_COPIES * tokens * config.hidden_size
-    scores = 2 * config.num_attention_heads * tokens * tokens
+    queries = tokens if reach == "total" else len(base.answer)
+    activations = _LIVE_COPIES * queries * config.hidden_size
+    scores = 2 * config.num_attention_heads * queries * tokens
     logits = 2 * len(base.answer) * config.vocab_size
-    return int(_BYTES * (2 * cached + activations + scores + logits))
+    return int(model.network.dtype.itemsize * (2 * cached + activations + scores + logits))
 
 
 def batch_rows(model: Model, base: Base, max_memory: float, reach: Reach = "total") -> int:
     """How many pieces fit one pass in ``max_memory`` GB beside the weights: a function of model, prompt and setting
     alone, never of what happens to be free, so that evidence does not depend on the moment."""
-    weights = _BYTES * model.identity.parameters
-    return int(min(_MOST_ROWS[reach], max(1, (max_memory * 1e9 - weights) // row_bytes(model, base))))
+    free = max_memory * 1e9 - weight_bytes(model)
+    most = _MOST_ROWS[model.device.type, reach]
+    return int(min(most, max(1, free // row_bytes(model, base, reach))))
 
 
 def sweep(
@@ -114,23 +123,34 @@ def sweep(
     planned = plan(pieces, len(base.prompt), rows, reach)
     scores = torch.empty(len(pieces), len(base.answer))
     waiting, halvings, done = list(reversed(planned)), 0, 0
+    expected = base.log_probabilities.cpu()
+    untouched, noise = {planned[index] for index in (0, len(planned) // 2, -1)}, 0.0
     with torch.inference_mode(), suppression(model.network, operator) as suppress:
         while waiting:
             batch = waiting.pop()
             try:
+                rows_of = [pieces[index] for index in batch.pieces] + [()] * (batch in untouched)
                 with as_memory_error():
-                    scores[list(batch.pieces)] = _measure(model, base, pieces, batch, reach, suppress)
+                    found = _measure(model, base, rows_of, batch.start, reach, suppress)
             except MemoryError:
+                if batch in untouched:
+                    untouched.discard(batch)
+                    waiting.append(batch)
+                    continue
                 if len(batch.pieces) == 1:
                     raise
                 waiting += reversed(batch.halves())
                 halvings += 1
                 continue
+            scores[list(batch.pieces)] = found[: len(batch.pieces)]
+            for row in found[len(batch.pieces) :]:
+                noise = max(noise, abs(float((row - expected).sum())))
             done += len(batch.pieces)
             progress(done, len(pieces))
     if not torch.isfinite(scores).all():
         raise CaseError("a score is not a number; the model's weights may be damaged")
-    return Swept(tuple(rounded(row) for row in scores), cost_of(planned, base.inputs.shape[1]), halvings)
+    cost = cost_of(planned, base.inputs.shape[1]).model_copy(update={"noise": round(noise, DECIMALS)})
+    return Swept(tuple(rounded(row) for row in scores), cost, halvings)
 
 
 def rounded(values: Tensor) -> tuple[float, ...]:
@@ -138,22 +158,19 @@ def rounded(values: Tensor) -> tuple[float, ...]:
     return tuple(round(value, DECIMALS) + 0.0 for value in values.tolist())
 
 
-def _measure(
-    model: Model, base: Base, pieces: Sequence[Runs], batch: Batch, reach: Reach, suppress: Suppress
-) -> Tensor:
-    """(pieces of the batch, answer tokens), nats."""
-    inputs = base.inputs
+def _measure(model: Model, base: Base, pieces: Sequence[Runs], start: int, reach: Reach, suppress: Suppress) -> Tensor:
+    """One pass from position ``start`` on: (pieces, answer tokens), nats, on the CPU."""
+    inputs, device = base.inputs, model.device
     n, m = len(base.prompt), len(base.answer)
-    count = len(batch.pieces)
-    columns = torch.zeros(count, inputs.shape[1], dtype=torch.bool)  # (pieces, positions)
-    for row, index in enumerate(batch.pieces):
-        for start, stop in pieces[index]:
-            columns[row, start:stop] = True
-    readers = torch.arange(inputs.shape[1]) >= n - 1 if reach == "direct" else None
-    with suppress(columns, readers):
+    columns = torch.zeros(len(pieces), inputs.shape[1], dtype=torch.bool)  # (pieces, positions)
+    for row, runs in enumerate(pieces):
+        for first, stop in runs:
+            columns[row, first:stop] = True
+    readers = (torch.arange(inputs.shape[1]) >= n - 1).to(device) if reach == "direct" else None
+    with suppress(columns.to(device), readers):
         logits = model.network(
-            input_ids=inputs[:, batch.start :].expand(count, -1),
-            past_key_values=prefix(base.cache, batch.start, count),
-            logits_to_keep=torch.arange(n - 1, n + m - 1) - batch.start,
+            input_ids=inputs[:, start:].expand(len(pieces), -1),
+            past_key_values=prefix(base.cache, start, len(pieces)),
+            logits_to_keep=torch.arange(n - 1, n + m - 1, device=device) - start,
         ).logits
-    return log_probabilities(logits, base.answer)
+    return log_probabilities(logits, base.answer).cpu()

@@ -16,7 +16,7 @@ from typing import Literal
 from icu4py.breakers import SentenceBreaker, WordBreaker
 
 from attn_audit.evidence.errors import CaseError
-from attn_audit.evidence.records import Case, Message, Prompt, Span, Unit, UnitKind
+from attn_audit.evidence.records import AnswerText, AnswerUnit, Case, Message, Prompt, Span, Unit, UnitKind
 from attn_audit.judge.places import Places, owners
 
 PieceKind = Literal["token", "word", "sentence", "paragraph", "field", "named"]
@@ -53,6 +53,29 @@ def cut(case: Case, prompt: Prompt, kind: UnitKind) -> tuple[Unit, ...]:
     return units
 
 
+def answer_units(answer: AnswerText, kind: UnitKind) -> tuple[AnswerUnit, ...]:
+    """The pieces of an answer that something comes after: the token behind a piece is predicted by its own last row,
+    which is left alone, so that only pieces with two tokens behind them can be measured."""
+    spans = [Span(message=0, start=start, end=end) for start, end in _ranges(answer, kind)]
+    places = Places((span,) for span in spans)
+    tokens: dict[int, list[int]] = defaultdict(list)
+    for token, (start, end) in enumerate(answer.offsets):
+        best = places.best(Span(message=0, start=start, end=end))
+        if best is not None:
+            tokens[best].append(token)
+    return tuple(
+        AnswerUnit(start=spans[index].start, end=spans[index].end, tokens=(found[0], found[-1] + 1))
+        for index, found in sorted(tokens.items())
+        if found[-1] + 2 < len(answer.ids)
+    )
+
+
+def _ranges(answer: AnswerText, kind: UnitKind) -> list[tuple[int, int]]:
+    if kind == "token":
+        return [(start, end) for start, end in answer.offsets if start < end]
+    return _SPLITTERS[kind](answer.text)
+
+
 def frozen(units: tuple[Unit, ...], length: int) -> tuple[tuple[int, int], ...]:
     """The runs ``start:stop`` of the ``length`` prompt positions that are in no unit."""
     taken = {position for unit in units for start, stop in unit.runs for position in range(start, stop)}
@@ -72,8 +95,7 @@ def _gaps(messages: tuple[Message, ...], named: tuple[_Piece, ...]) -> Iterator[
 
 def _split(messages: tuple[Message, ...], gap: Span, kind: UnitKind) -> Iterator[Span]:
     text = messages[gap.message].content[gap.start : gap.end]
-    ranges = {"word": _words, "sentence": _sentences, "paragraph": _paragraphs}[kind](text)
-    for start, end in ranges:
+    for start, end in _SPLITTERS[kind](text):
         yield Span(message=gap.message, start=gap.start + start, end=gap.start + end)
 
 
@@ -118,6 +140,9 @@ def _trimmed(pieces: Iterable[tuple[int, int, str]]) -> list[tuple[int, int]]:
             right = len(piece) - len(piece.rstrip())
             ranges.append((start + left, end - right))
     return ranges
+
+
+_SPLITTERS = {"word": _words, "sentence": _sentences, "paragraph": _paragraphs}
 
 
 def _tokens(owned: dict[int, Span], rest: tuple[Span, ...]) -> Iterator[_Piece]:

@@ -13,10 +13,13 @@ from markupsafe import Markup
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.records import Content, Evidence
 from attn_audit.evidence.statements import Plan, Seal, SealedCase
+from attn_audit.reports.fit import check_lengths
 from attn_audit.reports.numbers import size
-from attn_audit.reports.spans import check_lengths, fragments
+from attn_audit.reports.pieces import pieces_of
+from attn_audit.reports.ranking import UnitRow, supporting, unit_rows
+from attn_audit.reports.spans import fragments
 from attn_audit.reports.templates import render, templates_folder
-from attn_audit.reports.view import UnitRow, report_view, standing, supporting, unit_rows
+from attn_audit.reports.view import report_view, standing
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _INDEX_TOP = 3
@@ -42,6 +45,8 @@ class _Summary:
     answer: str
     source: str
     support: tuple[UnitRow, ...]
+    measured: int
+    pieces: int
     warnings: tuple[str, ...]
     not_evaluated: tuple[str, ...]
 
@@ -99,10 +104,13 @@ def _index_case(case: SealedCase, plan: Plan, cases: Mapping[str, tuple[Content,
 def _summary(content: Content, evidence: Evidence) -> _Summary:
     check_lengths(content, evidence)
     fragments(content, evidence)
+    rows = unit_rows(evidence, pieces_of(content, evidence))
     return _Summary(
         answer=content.answer.text,
         source=evidence.answer.source,
-        support=supporting(unit_rows(content, evidence))[:_INDEX_TOP],
+        support=supporting(rows)[:_INDEX_TOP],
+        measured=len(rows),
+        pieces=len(evidence.units),
         warnings=tuple(warning.code for warning in evidence.warnings),
         not_evaluated=evidence.not_evaluated,
     )
@@ -113,8 +121,10 @@ def _style() -> _Style:
     return _Style(Markup(text), base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())  # noqa: S704
 
 
-def _heat(level: int) -> str:
-    """CSS class of a level on -5..5."""
+def _heat(level: int | None) -> str:
+    """CSS class of a level on -5..5; None was not measured."""
+    if level is None:
+        return "h-none"
     if level == 0:
         return "h-0"
     return f"h-pos-{level}" if level > 0 else f"h-neg-{-level}"

@@ -11,6 +11,7 @@ from icu4py.breakers import CharacterBreaker
 
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.records import Content, Evidence, Span
+from attn_audit.reports.fit import inside
 
 _BETWEEN = " … "
 _SHORT = 40  # characters: a text up to this length is shown among its neighbours
@@ -90,21 +91,6 @@ class Characters:
         return first, self._starts[bisect_left(self._starts, end)]
 
 
-def check_lengths(content: Content, evidence: Evidence) -> None:
-    """Every list is as long as what it describes. Raises EvidenceError."""
-    tokens = len(evidence.answer.base)
-    _equal(content.case.id, evidence.case_id, "content.json and evidence.json: case id")
-    _equal(len(content.prompt.ids), len(content.prompt.offsets), "content.json: prompt.ids and prompt.offsets")
-    _equal(len(content.answer.ids), len(content.answer.offsets), "content.json: answer.ids and answer.offsets")
-    _equal(len(content.answer.ids), tokens, "content.json and evidence.json: answer tokens")
-    _equal(len(evidence.units), len(evidence.relevance), "evidence.json: units and relevance")
-    _equal(len(evidence.units), len(evidence.scores), "evidence.json: units and scores")
-    for index, row in enumerate(evidence.scores):
-        _equal(tokens, len(row), f"evidence.json: answer tokens and scores[{index}]")
-    for start, end in content.answer.offsets:
-        _inside(start, end, len(content.answer.text), "content.json: answer.offsets")
-
-
 def fragments(content: Content, evidence: Evidence) -> tuple[tuple[Fragment, ...], ...]:
     """For each message the runs of its text, in order and without a gap. Raises EvidenceError on spans that cannot be.
 
@@ -146,7 +132,7 @@ def prompt_parts(content: Content, evidence: Evidence) -> tuple[PromptPart, ...]
     frozen = _positions(evidence.frozen, len(prompt.ids))
     live = bytearray(len(prompt.rendered))
     for position, (start, end) in enumerate(prompt.offsets):
-        _inside(start, end, len(prompt.rendered), f"content.json: prompt.offsets[{position}]")
+        inside(start, end, len(prompt.rendered), f"content.json: prompt.offsets[{position}]")
         if position not in frozen:
             live[start:end] = b"\x01" * (end - start)
     characters = Characters(prompt.rendered)
@@ -201,7 +187,7 @@ def _joined(characters: Sequence[Characters], spans: tuple[Span, ...]) -> tuple[
 def _positions(ranges: tuple[tuple[int, int], ...], length: int) -> set[int]:
     positions: set[int] = set()
     for start, stop in ranges:
-        _inside(start, stop, length, "evidence.json: frozen")
+        inside(start, stop, length, "evidence.json: frozen")
         positions.update(range(start, stop))
     return positions
 
@@ -209,16 +195,6 @@ def _positions(ranges: tuple[tuple[int, int], ...], length: int) -> set[int]:
 def _span(span: Span, content: Content, where: str) -> None:
     if span.message >= len(content.case.messages):
         raise EvidenceError(f"{where}: there is no message {span.message} in content.json.")
-    _inside(span.start, span.end, len(content.case.messages[span.message].content), where)
+    inside(span.start, span.end, len(content.case.messages[span.message].content), where)
     if span.start == span.end:
         raise EvidenceError(f"{where}: the range {span.start}:{span.end} holds no character.")
-
-
-def _inside(start: int, end: int, length: int, where: str) -> None:
-    if not 0 <= start <= end <= length:
-        raise EvidenceError(f"{where}: the range {start}:{end} does not lie in a text or list of length {length}.")
-
-
-def _equal(first: object, second: object, what: str) -> None:
-    if first != second:
-        raise EvidenceError(f"{what} do not fit together ({first} and {second}).")

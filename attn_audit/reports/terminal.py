@@ -1,4 +1,4 @@
-"""Content and evidence to what ``attn-audit show`` prints: header, heat-map, ranking; legible without colour."""
+"""Content and evidence to what ``attn-audit show`` prints; legible without colour."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from math import fsum
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.panel import Panel
 from rich.style import Style
 from rich.table import Table
@@ -14,31 +13,24 @@ from rich.text import Text
 
 from attn_audit.evidence.records import Content, Evidence
 from attn_audit.judge.method import described
-from attn_audit.reports.numbers import nats, probability, short_nats
-from attn_audit.reports.spans import Fragment, check_lengths, fragments
-from attn_audit.reports.text import exact, shortened, visible
-from attn_audit.reports.view import UnitRow, largest, level, standing, unit_rows
+from attn_audit.reports import terminal_tables as tables
+from attn_audit.reports.answer_parts import part_views, step_views
+from attn_audit.reports.fit import check_lengths
+from attn_audit.reports.groups import group_rows
+from attn_audit.reports.numbers import nats, probability
+from attn_audit.reports.pieces import pieces_of
+from attn_audit.reports.profile import profile_tables
+from attn_audit.reports.ranking import named_rows, shown_ranking, unit_rows
+from attn_audit.reports.spans import fragments
+from attn_audit.reports.terminal_heatmap import heat_map
+from attn_audit.reports.text import exact, visible
+from attn_audit.reports.view import standing
 
-_VALUE_FROM = 2  # level from which the value is printed behind the text
-_LOWEST = 3
-_ROW_LENGTH = 60
 _STANDINGS = {
     "unsigned": "none: UNSIGNED, nobody vouches for this report",
     "test key": "TEST KEY, stands for no person and no organisation",
     "signed": "",
 }
-# Both colours of a mark are stated, so that it reads the same on dark and light backgrounds. Underline and value stay
-# when there is no colour.
-_HEAT = {
-    -3: Style(color="#000000", bgcolor="#e38f2b", bold=True, underline=True),
-    -2: Style(color="#000000", bgcolor="#f7c388", underline=True),
-    -1: Style(color="#000000", bgcolor="#fbdcb8"),
-    0: Style(),
-    1: Style(color="#000000", bgcolor="#c9dff4"),
-    2: Style(color="#000000", bgcolor="#a3c9ec", underline=True),
-    3: Style(color="#000000", bgcolor="#5b9bd8", bold=True, underline=True),
-}
-_VALUE = Style(italic=True)
 _LABEL = Style(bold=True)
 
 
@@ -49,11 +41,19 @@ def case_view(content: Content, evidence: Evidence, *, top: int, verified: str) 
     """
     check_lengths(content, evidence)
     drawn = fragments(content, evidence)
+    pieces = pieces_of(content, evidence)
+    rows = unit_rows(evidence, pieces)
     return Group(
         _header(content, evidence, verified),
         *_answers(content, evidence),
-        *_heat_map(content, evidence, drawn),
-        *_ranking(unit_rows(content, evidence), top),
+        *heat_map(content, evidence, drawn),
+        *tables.named_pieces(named_rows(evidence, pieces, rows)),
+        *tables.ranking(shown_ranking(evidence, rows), rows, top),
+        *tables.parts(part_views(content, evidence, pieces)),
+        *tables.groups(group_rows(evidence, pieces)),
+        *tables.steps(step_views(content, evidence)),
+        *tables.profile(profile_tables(evidence, pieces, across=tables.BANDS_ACROSS)),
+        *_alone(content, evidence),
         *_findings(evidence),
     )
 
@@ -69,6 +69,7 @@ def _header(content: Content, evidence: Evidence, verified: str) -> RenderableTy
         ("Signer", _signer(evidence)),
         ("Model", f"{exact(evidence.model.name)}, root {evidence.model.root}"),
         ("Method", _method(evidence)),
+        *_measured(evidence),
         ("Probability", f"{probability(total)} ({nats(total)} nats, {len(evidence.answer.base)} answer tokens)"),
         *(() if content.contrast is None else (("Rather than", visible(content.contrast.text)),)),
         ("Faithfulness", "not checked by this version"),
@@ -91,6 +92,15 @@ def _method(evidence: Evidence) -> str:
     return visible(f"{changed}: {described(method)}")
 
 
+def _measured(evidence: Evidence) -> tuple[tuple[str, str], ...]:
+    """How much of the input was measured, when it was not all."""
+    pieces, measured = len(evidence.units), sum(value is not None for value in evidence.relevance)
+    if measured == pieces:
+        return ()
+    sentence = "the others looked unpromising in a cheaper test and were not measured"
+    return (("Measured", f"{measured} of {pieces} pieces; {sentence}"),)
+
+
 def _answers(content: Content, evidence: Evidence) -> tuple[RenderableType, ...]:
     if evidence.answer.source == "generated":
         found = [_said("Answer, written by the model", content.answer.text)]
@@ -109,70 +119,11 @@ def _said(title: str, text: str) -> RenderableType:
     return Panel(Text(visible(text)), title=Text(title), title_align="left", box=box.SQUARE)
 
 
-def _heat_map(
-    content: Content, evidence: Evidence, drawn: tuple[tuple[Fragment, ...], ...]
-) -> tuple[RenderableType, ...]:
-    legend = Text("Heat-map: ", style=_LABEL)
-    legend.append("supported", _HEAT[3])
-    legend.append(" or ")
-    legend.append("spoke against", _HEAT[-3])
-    legend.append(" the answer; values in nats.", Style.null())
-    messages = tuple(
-        Panel(
-            _drawn(found, evidence),
-            title=Text(f"Message {number}: {message.role}"),
-            title_align="left",
-            box=box.SQUARE,
-        )
-        for number, (message, found) in enumerate(zip(content.case.messages, drawn, strict=True), start=1)
-    )
-    return (Padding(legend, (1, 0, 0, 0)), *messages)
-
-
-def _drawn(found: tuple[Fragment, ...], evidence: Evidence) -> Text:
-    top = largest(evidence.relevance)
-    text = Text()
-    for fragment in found:
-        value = max((evidence.relevance[index] for index in fragment.units), key=abs, default=0.0)
-        heat = level(value, top)
-        text.append(visible(fragment.text), _HEAT[_three(heat)])
-        if abs(heat) >= _VALUE_FROM:
-            text.append(f"[{short_nats(value)}]", _VALUE)
-    return text
-
-
-def _three(heat: int) -> int:
-    """-5..5 to the three steps on either side that a terminal can tell apart."""
-    steps = (abs(heat) + 1) // 2
-    return steps if heat > 0 else -steps
-
-
-def _ranking(rows: tuple[UnitRow, ...], top: int) -> tuple[RenderableType, ...]:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True, title_justify="left")
-    table.add_column("Rank", justify="right", no_wrap=True)
-    table.add_column("Text", ratio=1, overflow="fold")
-    table.add_column("Message", no_wrap=True)
-    table.add_column("Nats", justify="right", no_wrap=True)
-    table.add_column("Share", justify="right", no_wrap=True)
-    first = rows[: max(top, 0)]
-    lowest = tuple(row for row in rows[len(first) :][-_LOWEST:] if row.relevance < 0)
-    left_out = len(rows) - len(first) - len(lowest)
-    for row in first:
-        table.add_row(*_cells(row))
-    if left_out:
-        table.add_row("", Text(f"… {left_out} pieces left out …", style="italic"), "", "", "")
-    for row in lowest:
-        table.add_row(*_cells(row))
-    note = "Nats: fall of the answer's log-probability when one piece is hidden. Not the model's reasons, not a cause."
-    return (Padding(Text("Ranking", style=_LABEL), (1, 0, 0, 0)), table, Text(note))
-
-
-def _cells(row: UnitRow) -> tuple[RenderableType, ...]:
-    words = Text(visible(row.before))
-    words.append(f"‹{visible(shortened(row.text, _ROW_LENGTH))}›", Style(bold=True))
-    words.append(visible(row.after))
-    name = Text(exact(row.name) + " " if row.name else "", style=_LABEL)
-    return (str(row.rank), name.append(words), row.where, row.nats, row.share or "–")
+def _alone(content: Content, evidence: Evidence) -> tuple[RenderableType, ...]:
+    """Which values leave the other answer out, where the case names one."""
+    if content.contrast is None or not (evidence.parts or evidence.answer_sources or evidence.profile):
+        return ()
+    return (Text("Named parts, steps and layers: of this answer alone, not compared with the other one."),)
 
 
 def _findings(evidence: Evidence) -> tuple[RenderableType, ...]:

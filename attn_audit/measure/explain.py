@@ -1,0 +1,214 @@
+"""One answer to everything that is measured about it: the sweep over its units, whole or screened, and what the
+settings ask for beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from attn_audit.evidence.errors import UsageError
+from attn_audit.evidence.records import (
+    AnswerSources,
+    AnswerText,
+    ContrastScore,
+    DirectEffect,
+    Group,
+    Profile,
+    Scores,
+    Screening,
+    Sweep,
+)
+from attn_audit.evidence.settings import Settings
+from attn_audit.judge.relevance import highest, relevance
+from attn_audit.judge.screening import direct_relevance, promising, share_of
+from attn_audit.measure.answer import Base
+from attn_audit.measure.attention import Operator, operator_of
+from attn_audit.measure.gradient import gradient
+from attn_audit.measure.model import Model
+from attn_audit.measure.operator_probe import prove
+from attn_audit.measure.planner import Clock, Planned, Planner
+from attn_audit.measure.sweep import Progress, Reach, Runs, batch_rows, rounded, sweep
+from attn_audit.measure.units import answer_units
+
+_ROUND = 0.6  # of the time that is left is filled at a time, so that the pace is known better for the next round
+Table = tuple[tuple[float, ...], ...]  # (pieces, tokens), nats
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What was measured, as the evidence records it, and what it took."""
+
+    scores: Scores
+    contrast: ContrastScore | None
+    direct: DirectEffect | None
+    screening: Screening | None
+    groups: tuple[Group, ...]
+    profile: Profile | None
+    answer_sources: AnswerSources | None
+    cost: Sweep
+    halvings: int
+
+
+def check(model: Model, settings: Settings) -> None:
+    """Proves the operator of the settings on the model, and its bands of layers. Raises UsageError."""
+    operator = operator_of(settings)
+    prove(model.network, operator, settings.seed)
+    if settings.bands is not None:
+        band, *_ = bands_of(model.network.config.get_text_config().num_hidden_layers, settings.bands)
+        prove(model.network, replace(operator, layers=band), settings.seed)
+
+
+class Sweeps:
+    """The sweeps of one case, for its answer and for its contrast; adds up what they take."""
+
+    def __init__(self, model: Model, bases: Sequence[Base], settings: Settings, progress: Progress) -> None:
+        self.model, self.bases, self.settings = model, bases, settings
+        self.operator = operator_of(settings)
+        self.halvings = 0
+        self.cost = Sweep(batch_rows=0, passes=0, forward_tokens=0, naive_forward_tokens=0, noise=0.0)
+        self._progress = progress
+
+    def of(self, pieces: Sequence[Runs], reach: Reach = "total") -> tuple[Table, Table | None]:
+        """Scores of ``pieces`` for the answer, and for the contrast where there is one."""
+        tables = [self.one(base, pieces, reach, self.operator) for base in self.bases]
+        return tables[0], (tables[1] if len(tables) > 1 else None)
+
+    def one(self, base: Base, pieces: Sequence[Runs], reach: Reach, operator: Operator) -> Table:
+        """Scores of ``pieces`` for one answer."""
+        if not pieces:
+            return ()
+        rows = batch_rows(self.model, base, self.settings.max_memory, reach)
+        swept = sweep(self.model, base, pieces, rows, self._progress, operator, reach)
+        self.halvings += swept.halvings
+        self.cost = Sweep(
+            batch_rows=max(self.cost.batch_rows, swept.cost.batch_rows),
+            passes=self.cost.passes + swept.cost.passes,
+            forward_tokens=self.cost.forward_tokens + swept.cost.forward_tokens,
+            naive_forward_tokens=self.cost.naive_forward_tokens + swept.cost.naive_forward_tokens,
+            noise=max(self.cost.noise, swept.cost.noise),
+        )
+        return swept.scores
+
+
+def explain(sweeps: Sweeps, answer: AnswerText, planned: Planned, planner: Planner, clock: Clock) -> Explained:
+    """Raises CaseError, MemoryError and UsageError as ``sweep`` does."""
+    settings = sweeps.settings
+    pieces = [unit.runs for unit in planned.units]
+    direct, screening = None, None
+    if settings.effect == "both" or planned.effort == "screened":
+        table, other = sweeps.of(pieces, "direct")
+        direct = DirectEffect(scores=table, contrast=other)
+    if direct is not None and planned.effort == "screened":
+        scores, others, screening = _screened(sweeps, planned, direct, planner, clock)
+    else:
+        scores, others = sweeps.of(pieces, "direct" if settings.effect == "direct" else "total")
+    base, *rest = (rounded(base.log_probabilities) for base in sweeps.bases)
+    contrast = ContrastScore(base=rest[0], scores=others) if rest and others is not None else None
+    return Explained(
+        scores=scores,
+        contrast=contrast,
+        direct=direct,
+        screening=screening,
+        groups=_groups(sweeps, planned),
+        profile=_profile(sweeps, planned, highest(relevance(base, scores, contrast))),
+        answer_sources=_answer_sources(sweeps, answer, planned),
+        cost=sweeps.cost,
+        halvings=sweeps.halvings,
+    )
+
+
+# -- screening --------------------------------------------------------------------------------------------------------
+
+
+def _screened(
+    sweeps: Sweeps, planned: Planned, direct: DirectEffect, planner: Planner, clock: Clock
+) -> tuple[Scores, Scores | None, Screening]:
+    """All units looked at cheaply, the promising ones measured."""
+    units = planned.units
+    pieces = [unit.runs for unit in units]
+    leaning = _gradient(sweeps, pieces)
+    base, *rest = (rounded(base.log_probabilities) for base in sweeps.bases)
+    order = promising(units, direct_relevance(base, direct, rest[0] if rest else None), leaning)
+    found: dict[int, tuple[tuple[float, ...], tuple[float, ...] | None]] = {}
+    for chosen in _rounds(order, pieces, share_of(units), sweeps.settings, planner, clock):
+        table, other = sweeps.of([pieces[index] for index in chosen])
+        found |= zip(chosen, zip(table, other or (None,) * len(table), strict=True), strict=True)
+    scores: Scores = tuple(found[index][0] if index in found else None for index in range(len(units)))
+    others = tuple(found[index][1] if index in found else None for index in range(len(units))) if rest else None
+    return scores, others, Screening(gradient=leaning, measured=tuple(sorted(found)))
+
+
+def _rounds(
+    order: tuple[int, ...], pieces: Sequence[Runs], share: int, settings: Settings, planner: Planner, clock: Clock
+) -> Iterator[tuple[int, ...]]:
+    """``order`` in the portions that are measured at a time: a share of it at once, or more while seconds are left."""
+    if settings.max_seconds is None:
+        yield order[:share]
+        return
+    done, pace = 0, clock.pace
+    while done < len(order):
+        left = settings.max_seconds - clock.elapsed()
+        waiting = [pieces[index] for index in order[done:]]
+        count = planner.fitting(waiting, _ROUND * left, pace)
+        if count == 0 and done:
+            return
+        began = clock.elapsed()
+        chosen = order[done : done + max(count, 1)]
+        yield chosen
+        done += len(chosen)
+        pace = (clock.elapsed() - began) / planner.work([pieces[index] for index in chosen]).seconds(1.0)
+
+
+def _gradient(sweeps: Sweeps, pieces: Sequence[Runs]) -> tuple[float, ...] | None:
+    """Of the answer, less that of the contrast; None where it cannot be had."""
+    found = [gradient(sweeps.model, base, pieces, sweeps.settings.max_memory) for base in sweeps.bases]
+    if any(one is None for one in found):
+        return None
+    answer, *rest = (one for one in found if one is not None)
+    return tuple(round(a - b, 6) for a, b in zip(answer, rest[0], strict=True)) if rest else answer
+
+
+# -- beside the map ---------------------------------------------------------------------------------------------------
+
+
+def _groups(sweeps: Sweeps, planned: Planned) -> tuple[Group, ...]:
+    """Units that say alike, suppressed together."""
+    together = [tuple(sorted(run for index in group for run in planned.units[index].runs)) for group in planned.groups]
+    reach: Reach = "direct" if sweeps.settings.effect == "direct" else "total"
+    table, other = sweeps.of(together, reach)
+    rows = other or (None,) * len(table)
+    return tuple(
+        Group(units=group, scores=row, contrast=against)
+        for group, row, against in zip(planned.groups, table, rows, strict=True)
+    )
+
+
+def _profile(sweeps: Sweeps, planned: Planned, units: tuple[int, ...]) -> Profile | None:
+    """The highest units in one band of layers at a time, for the answer."""
+    if sweeps.settings.bands is None:
+        return None
+    pieces = [planned.units[index].runs for index in units]
+    layers = sweeps.model.network.config.get_text_config().num_hidden_layers
+    bands = bands_of(layers, sweeps.settings.bands)
+    reach: Reach = "direct" if sweeps.settings.effect == "direct" else "total"
+    tables = (sweeps.one(sweeps.bases[0], pieces, reach, replace(sweeps.operator, layers=band)) for band in bands)
+    return Profile(units=units, bands=bands, scores=tuple(tables))
+
+
+def bands_of(layers: int, count: int) -> tuple[tuple[int, int], ...]:
+    """``count`` bands of nearly equal height, start:stop. Raises UsageError where there are fewer layers."""
+    if count > layers:
+        raise UsageError(f"the model has {layers} layers, which cannot be cut into {count} bands; give fewer bands")
+    return tuple(pairwise(index * layers // count for index in range(count + 1)))
+
+
+def _answer_sources(sweeps: Sweeps, answer: AnswerText, planned: Planned) -> AnswerSources | None:
+    """Pieces of the answer, suppressed for what came after them."""
+    if sweeps.settings.sources == "prompt":
+        return None
+    base = sweeps.bases[0]
+    first = len(base.prompt)
+    units = answer_units(answer, planned.kind)
+    pieces = [((first + unit.tokens[0], first + unit.tokens[1]),) for unit in units]
+    return AnswerSources(units=units, scores=sweeps.one(base, pieces, "total", sweeps.operator))

@@ -1,0 +1,116 @@
+"""Weights in the order in which the processor's own matrix product reads them, where that is measured to be faster.
+
+On processors with wide vectors oneDNN's product over packed weights takes half the time of torch's default for
+float32; on others nothing is gained. torch offers it to its compiler only, as two operators of ``torch.ops.mkldnn``;
+this file is all that knows of them. Without them, and for small models, everything stays as it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Linear
+
+from attn_audit.judge.probe import TOLERANCE
+
+_WORTH_IT = 1.4  # times faster, at least: smaller differences come and go with what else the machine does
+_ROWS = 512  # of the trial product; a pass over eight suppressed pieces has about as many
+_TRIALS = 9
+_TOKENS = 64  # random ones, on which the packed network must agree with the plain one
+_SMALL = 20_000_000  # weights: a model below this is as fast either way, and stays the same to the last bit
+
+
+def pack(network: Any) -> bool:
+    """Pack the weights of all linear layers but tied ones, if that is faster here; whether it was done."""
+    layers = _packable(network)
+    if sum(layer.weight.numel() for layer in layers) < _SMALL or not _is_faster(layers):
+        return False
+    return pack_all(network)
+
+
+def pack_all(network: Any) -> bool:
+    """Pack without a trial; undone, and False, where the network then answers otherwise (a layer whose weights are
+    read by more than its own product)."""
+    layers = _packable(network)
+    before = _logits(network)
+    for layer in layers:
+        layer.forward = _packed(layer)  # type: ignore[method-assign, assignment]
+    if not (_logits(network) - before).abs().max().item() <= TOLERANCE:
+        for layer in layers:
+            del layer.forward
+        return False
+    for layer in layers:  # the weights exist once, packed; what asks for their shape or type is still answered
+        layer.weight.data = layer.weight.new_zeros(()).expand(layer.weight.shape)
+    return True
+
+
+class _Product(torch.autograd.Function):
+    """x W^T + b over packed weights; torch knows no derivative of the packed operator."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.weight = weight
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        return grads[0] @ ctx.weight.to_dense(), None, None
+
+
+def _packed(layer: Linear) -> Callable[[Tensor], Tensor]:
+    weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), None)
+    bias = layer.bias
+
+    def forward(x: Tensor) -> Tensor:
+        return _Product.apply(x, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
+
+    return forward
+
+
+def _packable(network: Any) -> list[Linear]:
+    """Linear layers in float32 on the processor whose weights nothing else shares; none where torch lacks the
+    operators."""
+    operators = getattr(torch.ops, "mkldnn", None)
+    if not all(hasattr(operators, name) for name in ("_reorder_linear_weight", "_linear_pointwise")):
+        return []
+    shared = Counter(id(weight) for module in network.modules() for weight in module.parameters(recurse=False))
+    return [
+        module
+        for module in network.modules()
+        if type(module) is Linear
+        and module.weight.dtype == torch.float32
+        and module.weight.device.type == "cpu"
+        and shared[id(module.weight)] == 1
+    ]
+
+
+def _is_faster(layers: list[Linear]) -> bool:
+    """By a trial on the shape that holds most of the weights."""
+    sizes = Counter[torch.Size]()
+    for layer in layers:
+        sizes[layer.weight.shape] += layer.weight.numel()
+    shape = sizes.most_common(1)[0][0]
+    layer = next(layer for layer in layers if layer.weight.shape == shape)
+    x = torch.ones(_ROWS, shape[1])
+    with torch.inference_mode():
+        packed = _packed(layer)
+        plain, other = zip(*((_seconds(layer, x), _seconds(packed, x)) for _ in range(_TRIALS)), strict=True)
+    return bool(min(plain) >= _WORTH_IT * min(other))
+
+
+def _seconds(product: Callable[[Tensor], Tensor], x: Tensor) -> float:
+    began = time.perf_counter()
+    product(x)
+    return time.perf_counter() - began
+
+
+def _logits(network: Any) -> Tensor:
+    vocabulary = network.config.get_text_config().vocab_size
+    ids = torch.randint(vocabulary, (1, _TOKENS), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        return network(input_ids=ids, use_cache=False).logits.float()  # type: ignore[no-any-return]

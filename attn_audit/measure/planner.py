@@ -1,0 +1,142 @@
+"""What a measurement will take, before it begins; and the finest units that fit a limit of seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from attn_audit.evidence.records import Case, Effort, Prompt, Unit, UnitKind
+from attn_audit.evidence.settings import Settings
+from attn_audit.judge.relevance import HIGHEST
+from attn_audit.judge.screening import share_of
+from attn_audit.measure.alike import alike
+from attn_audit.measure.answer import Base
+from attn_audit.measure.model import Model
+from attn_audit.measure.sweep import Reach, Runs, batch_rows, cost_of, plan, row_bytes, weight_bytes
+from attn_audit.measure.units import cut
+
+_EACH_PASS = 64  # tokens that could be computed in the time that every pass takes for itself (the weights are read)
+_GRADIENT_PASSES = 4  # passes that one pass forward and back takes
+_LEAST_SHARE = 0.2  # of the units; where time is left for fewer, coarser units say more
+_SAFE = 0.8  # of the time is planned, since estimates err
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Seconds since the case began, and how many a token of a full pass over its prompt took: the warm-up."""
+
+    elapsed: Callable[[], float]
+    pace: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """Passes, and the tokens that they compute."""
+
+    passes: int = 0
+    tokens: int = 0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.passes + other.passes, self.tokens + other.tokens)
+
+    def seconds(self, pace: float) -> float:
+        """``pace``: seconds a token."""
+        return pace * (self.tokens + _EACH_PASS * self.passes)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What will be measured. ``work``, ``seconds`` and ``gigabytes`` are estimates."""
+
+    units: tuple[Unit, ...]
+    kind: UnitKind
+    effort: Effort
+    groups: tuple[tuple[int, ...], ...]
+    work: Work
+    seconds: float
+    gigabytes: float
+
+
+class Planner:
+    """Estimates for one case. ``bases``: the untouched run of the answer, and of its contrast where it has one."""
+
+    def __init__(self, model: Model, case: Case, prompt: Prompt, bases: Sequence[Base], settings: Settings) -> None:
+        self._model, self._case, self._prompt, self._bases = model, case, prompt, bases
+        self._settings = settings
+
+    def choose(self, clock: Clock) -> Planned:
+        """Units and effort: as set; or, where ``max_seconds`` is set, the finest units of which all, or enough after a
+        screening, can be measured in the time that is left. Raises CaseError where there is nothing to suppress."""
+        settings = self._settings
+        kinds: tuple[UnitKind, ...] = get_args(UnitKind) if settings.units == "auto" else (settings.units,)
+        efforts: tuple[Effort, ...] = ("full", "screened") if settings.effort == "full" else ("screened",)
+        if settings.max_seconds is None:
+            return self._planned(kinds[0], settings.effort, clock.pace)
+        left = _SAFE * settings.max_seconds - clock.elapsed()
+        choices = (self._planned(kind, effort, clock.pace) for kind in kinds for effort in efforts)
+        return next((one for one in choices if one.seconds <= left), None) or self._planned(
+            kinds[-1], "screened", clock.pace
+        )
+
+    def fitting(self, pieces: Sequence[Runs], seconds: float, pace: float) -> int:
+        """How many of the first ``pieces`` can be measured in ``seconds``."""
+        least, most = 0, len(pieces)
+        while least < most:
+            middle = (least + most + 1) // 2
+            if self.work(pieces[:middle]).seconds(pace) <= seconds:
+                least = middle
+            else:
+                most = middle - 1
+        return least
+
+    def work(self, pieces: Sequence[Runs], reach: Reach = "total") -> Work:
+        """Of sweeps over ``pieces`` for the answer and for its contrast."""
+        return sum((self._sweep(base, pieces, reach) for base in self._bases), Work())
+
+    def _sweep(self, base: Base, pieces: Sequence[Runs], reach: Reach) -> Work:
+        rows = batch_rows(self._model, base, self._settings.max_memory, reach)
+        cost = cost_of(plan(pieces, len(base.prompt), rows, reach), base.inputs.shape[1])
+        return Work(cost.passes, cost.forward_tokens)
+
+    def _planned(self, kind: UnitKind, effort: Effort, pace: float) -> Planned:
+        kappa = self._settings.kappa
+        units = cut(self._case, self._prompt, kind)
+        groups = () if kappa is None else alike(self._model, self._prompt.ids, units, kappa)
+        work = sum(self._parts(units, groups, effort), Work())
+        return Planned(units, kind, effort, groups, work, work.seconds(pace), self._gigabytes())
+
+    def _parts(self, units: tuple[Unit, ...], groups: tuple[tuple[int, ...], ...], effort: Effort) -> Iterator[Work]:
+        """The sweeps one by one."""
+        settings = self._settings
+        pieces = [unit.runs for unit in units]
+        full = sum(base.inputs.shape[1] for base in self._bases)
+        if settings.effect != "total" or effort == "screened":
+            yield self.work(pieces, "direct")
+        if effort == "screened":
+            yield Work(len(self._bases), _GRADIENT_PASSES * full)
+            yield self.work(_every(pieces, self._measured(units)))
+        elif settings.effect != "direct":
+            yield self.work(pieces)
+        yield self.work([units[group[0]].runs for group in groups])
+        if settings.bands is not None:
+            yield Work(settings.bands, settings.bands * HIGHEST * self._bases[0].inputs.shape[1])
+
+    def _measured(self, units: tuple[Unit, ...]) -> int:
+        """How many units a screening measures, at least."""
+        if self._settings.max_seconds is None:
+            return share_of(units)
+        return max(1, round(_LEAST_SHARE * len(units)))
+
+    def _gigabytes(self) -> float:
+        """The largest pass beside the weights."""
+        largest = max(
+            batch_rows(self._model, base, self._settings.max_memory) * row_bytes(self._model, base)
+            for base in self._bases
+        )
+        return (weight_bytes(self._model) + largest) / 1e9
+
+
+def _every(pieces: Sequence[Runs], count: int) -> list[Runs]:
+    """``count`` pieces spread evenly: which ones a screening will choose is not known yet."""
+    return [pieces[index * len(pieces) // count] for index in range(count)]

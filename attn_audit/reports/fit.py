@@ -1,0 +1,97 @@
+"""Whether content and evidence have the lengths and ranges that a view relies on; what they say is judged elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attn_audit.evidence.errors import EvidenceError
+from attn_audit.evidence.records import Content, Evidence
+
+
+def check_lengths(content: Content, evidence: Evidence) -> None:
+    """Every list is as long as what it describes, every index has something to point at. Raises EvidenceError."""
+    tokens, units = len(evidence.answer.base), len(evidence.units)
+    equal(content.case.id, evidence.case_id, "content.json and evidence.json: case id")
+    equal(len(content.prompt.ids), len(content.prompt.offsets), "content.json: prompt.ids and prompt.offsets")
+    equal(len(content.answer.ids), len(content.answer.offsets), "content.json: answer.ids and answer.offsets")
+    equal(len(content.answer.ids), tokens, "content.json and evidence.json: answer tokens")
+    equal(units, len(evidence.relevance), "evidence.json: units and relevance")
+    _table(evidence.scores, units, tokens, "scores")
+    for index, (row, value) in enumerate(zip(evidence.scores, evidence.relevance, strict=True)):
+        _agree(row is None, value is None, f"scores[{index}] and relevance[{index}]")
+    for start, end in content.answer.offsets:
+        inside(start, end, len(content.answer.text), "content.json: answer.offsets")
+    _check_beside(evidence, units, tokens)
+    _check_profile(evidence, units, tokens)
+    _check_answer_parts(content, evidence, units, tokens)
+
+
+def inside(start: int, end: int, length: int, where: str) -> None:
+    """Raises EvidenceError when ``start:end`` is no range of something of this length."""
+    if not 0 <= start <= end <= length:
+        raise EvidenceError(f"{where}: the range {start}:{end} does not lie in a text or list of length {length}.")
+
+
+def equal(first: object, second: object, what: str) -> None:
+    """Raises EvidenceError when the two differ."""
+    if first != second:
+        raise EvidenceError(f"{what} do not fit together ({first} and {second}).")
+
+
+def _check_beside(evidence: Evidence, units: int, tokens: int) -> None:
+    """Direct effect and groups: of the contrast too, when there is one, or their values would be of another kind."""
+    contrast = evidence.contrast
+    if evidence.direct is not None:
+        _table(evidence.direct.scores, units, tokens, "direct.scores")
+        _agree(contrast is None, evidence.direct.contrast is None, "contrast and direct.contrast")
+        if contrast is not None and evidence.direct.contrast is not None:
+            _table(evidence.direct.contrast, units, len(contrast.base), "direct.contrast")
+    for number, group in enumerate(evidence.groups):
+        where = f"groups[{number}]"
+        _indices(group.units, units, f"{where}.units")
+        _table((group.scores,), 1, tokens, f"{where}.scores")
+        _agree(contrast is None, group.contrast is None, f"contrast and {where}.contrast")
+        if contrast is not None:
+            _table((group.contrast,), 1, len(contrast.base), f"{where}.contrast")
+
+
+def _check_profile(evidence: Evidence, units: int, tokens: int) -> None:
+    if (profile := evidence.profile) is None:
+        return
+    _indices(profile.units, units, "profile.units")
+    equal(len(profile.bands), len(profile.scores), "evidence.json: profile.bands and profile.scores")
+    for band, table in enumerate(profile.scores):
+        _table(table, len(profile.units), tokens, f"profile.scores[{band}]")
+
+
+def _check_answer_parts(content: Content, evidence: Evidence, units: int, tokens: int) -> None:
+    if (sources := evidence.answer_sources) is not None:
+        _table(sources.scores, len(sources.units), tokens, "answer_sources.scores")
+        for number, piece in enumerate(sources.units):
+            where = f"evidence.json: answer_sources.units[{number}]"
+            inside(piece.start, piece.end, len(content.answer.text), where)
+            inside(*piece.tokens, tokens, f"{where}.tokens")
+    for number, part in enumerate(evidence.parts):
+        if part.tokens is None:
+            continue
+        inside(*part.tokens, tokens, f"evidence.json: parts[{number}].tokens")
+        if part.tokens[0] == part.tokens[1]:
+            raise EvidenceError(f"evidence.json: parts[{number}].tokens holds no token of the answer.")
+        equal(units, len(part.relevance), f"evidence.json: units and parts[{number}].relevance")
+
+
+def _agree(first_missing: object, second_missing: object, what: str) -> None:
+    if first_missing != second_missing:
+        raise EvidenceError(f"evidence.json: {what} do not agree on whether something was measured.")
+
+
+def _table(rows: Sequence[tuple[float, ...] | None], length: int, width: int, name: str) -> None:
+    equal(length, len(rows), f"evidence.json: rows and {name}")
+    for index, row in enumerate(rows):
+        if row is not None:
+            equal(width, len(row), f"evidence.json: tokens and {name}[{index}]")
+
+
+def _indices(found: Sequence[int], length: int, name: str) -> None:
+    for index in found:
+        inside(index, index + 1, length, f"evidence.json: {name}")

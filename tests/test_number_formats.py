@@ -1,0 +1,123 @@
+"""Other number formats and devices, and weights that are packed: the same map within their rounding, or a refusal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+import families
+import tiny
+from attn_audit.evidence.errors import UsageError
+from attn_audit.evidence.settings import resolve
+from attn_audit.measure.gradient import gradient
+from attn_audit.measure.model import Model, load, locate
+from attn_audit.measure.packing import pack, pack_all
+from attn_audit.measure.sweep import Swept, sweep
+
+ROUNDING = 0.3  # nats per answer token: bfloat16 keeps 8 bits
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.folder(tmp_path_factory.mktemp("models") / "llama")
+
+
+def swept(model: Model) -> Swept:
+    return sweep(model, families.base(model), families.UNITS, 3, lambda *_: None)
+
+
+def difference(one: Swept, other: Swept) -> float:
+    return (torch.tensor(one.scores) - torch.tensor(other.scores)).abs().max().item()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_short_numbers_give_the_same_map_within_their_rounding(folder: Path, dtype: Any) -> None:
+    plain, short = load(locate(str(folder)), 0), load(locate(str(folder)), 0, dtype)
+    assert (plain.identity.dtype, short.identity.dtype) == ("float32", dtype)
+    one, other = swept(plain), swept(short)
+    assert 1e-5 < difference(one, other) < ROUNDING
+    assert one.cost.noise < 1e-4
+    assert other.cost.noise < ROUNDING
+
+
+def test_noise_is_what_an_untouched_row_differs_by(folder: Path) -> None:
+    """Where keys and values are wrong, the untouched row says so."""
+    model = load(locate(str(folder)), 0)
+    base = families.base(model)
+    for layer in base.cache.layers:
+        layer.keys = layer.keys + 0.1  # type: ignore[union-attr]
+    assert sweep(model, base, families.UNITS, 3, lambda *_: None).cost.noise > 1e-2
+
+
+def test_a_gpu_that_is_not_here_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match="cuda:99 is not here"):
+        load(locate(str(folder)), 0, device="cuda:99")
+
+
+@pytest.mark.parametrize(("name", "value"), [("dtype", "int8"), ("device", "tpu")])
+def test_unknown_formats_and_devices_are_refused(name: str, value: str) -> None:
+    with pytest.raises(UsageError, match=f"setting {name}"):
+        resolve({name: value}, {}, {})
+
+
+# -- packing ----------------------------------------------------------------------------------------------------------
+
+
+def test_packed_weights_give_the_same_map_and_gradient(folder: Path) -> None:
+    model = load(locate(str(folder)), 0)
+    base, pieces = families.base(model), families.UNITS[:3]
+    before, leaning = swept(model), [gradient(model, base, [runs], 8.0) for runs in pieces]
+    assert pack_all(model.network)
+    layer = model.network.model.layers[0].mlp.up_proj
+    assert layer.weight.untyped_storage().nbytes() == layer.weight.itemsize  # they exist once, packed
+    assert difference(before, swept(model)) < 1e-4
+    for runs, expected in zip(pieces, leaning, strict=True):
+        assert gradient(model, base, [runs], 8.0) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_small_model_stays_the_same_to_the_last_bit(folder: Path) -> None:
+    model = load(locate(str(folder)), 0)
+    assert not pack(model.network)
+    assert not model.packed
+
+
+class Reads(torch.nn.Module):
+    """A network whose output depends on how its layer is called, as where something else reads the weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(16, 16)
+        self.config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(vocab_size=50))
+
+    def forward(self, input_ids: torch.Tensor, **_: Any) -> SimpleNamespace:
+        x = torch.nn.functional.one_hot(input_ids % 16, 16).float()
+        forwarded = "forward" in vars(self.layer)
+        return SimpleNamespace(logits=self.layer(x) + (1.0 if forwarded else 0.0))
+
+
+def test_packing_is_undone_where_the_network_answers_otherwise() -> None:
+    network = Reads()
+    ids = torch.arange(8)[None]
+    before = network(ids).logits
+    assert not pack_all(network)
+    assert torch.equal(network(ids).logits, before)
+
+
+@pytest.mark.model
+def test_the_real_model_packed(smollm2: Model) -> None:
+    """Large enough for shapes as in use; on a copy of one layer, since the model is shared between tests."""
+    layer = smollm2.network.model.layers[0].mlp.down_proj
+    block = torch.nn.Sequential(torch.nn.Linear(layer.in_features, layer.out_features, bias=False))
+    block[0].weight.data = layer.weight.detach().clone()
+    x = torch.randn(200, layer.in_features, generator=torch.Generator().manual_seed(0))
+    expected = layer(x)
+    with_config = torch.nn.Module()
+    with_config.block = block
+    with_config.config = smollm2.network.config  # type: ignore[assignment]
+    with_config.forward = lambda input_ids, **_: SimpleNamespace(logits=block(x))  # type: ignore[assignment]
+    assert pack_all(with_config)
+    assert torch.allclose(block(x), expected, atol=1e-3)
