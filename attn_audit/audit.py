@@ -34,7 +34,7 @@ from attn_audit.measure.explain import Sweeps, explain
 from attn_audit.measure.model import Model
 from attn_audit.measure.planner import Clock, Planned, Planner
 from attn_audit.measure.prompt import decode_answer, render, tokenise_answer
-from attn_audit.measure.sweep import Progress, rounded
+from attn_audit.measure.sweep import Progress
 from attn_audit.measure.units import frozen
 
 Stop = Literal["end of turn", "length limit", "supplied"]
@@ -91,7 +91,7 @@ def audit_case(
         own_answer=answered.own,
         contrast=against,
     )
-    base = rounded(bases[0].log_probabilities)
+    base = sweeps.recorded[0]
     answer = AnswerScore(
         source="generated" if answered.own is None else "supplied", stop=answered.stop, base=base, observed=observed
     )

@@ -9,6 +9,7 @@ from attn_audit.evidence.records import ContrastScore, Scores
 
 DECIMALS = 6
 HIGHEST = 5
+Table = tuple[tuple[float, ...], ...]  # (pieces, tokens), nats
 Values = Sequence[float | None]  # (units,), nats; None: screened, not measured
 
 
@@ -26,6 +27,17 @@ def relevance(
             for fell, row in zip(falls, contrast.scores, strict=True)
         ]
     return tuple(None if fell is None else _rounded(fell) for fell in falls)
+
+
+def relevance_of_all(
+    base: tuple[float, ...], table: Table, contrast_base: tuple[float, ...] | None, contrast_table: Table | None
+) -> tuple[float, ...]:
+    """``relevance`` of pieces all of which were measured, less that for the contrast where both of its parts are
+    there."""
+    other = None
+    if contrast_base is not None and contrast_table is not None:
+        other = ContrastScore(base=contrast_base, scores=contrast_table)
+    return tuple(value for value in relevance(base, table, other) if value is not None)
 
 
 def fall(base: tuple[float, ...], row: tuple[float, ...]) -> float:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil
 
-from attn_audit.evidence.records import ContrastScore, DirectEffect, Unit
-from attn_audit.judge.relevance import Values, relevance
+from attn_audit.evidence.records import DirectEffect, Unit
+from attn_audit.judge.relevance import Values, relevance_of_all
 
 SHARE = 0.25  # of the units that the case does not name, where no limit of seconds says otherwise
 
@@ -19,10 +19,7 @@ def direct_relevance(
     base: tuple[float, ...], direct: DirectEffect, contrast: tuple[float, ...] | None
 ) -> tuple[float, ...]:
     """(units,) nats. ``contrast``: the base of the other answer, where there is one."""
-    other = None
-    if contrast is not None and direct.contrast is not None:
-        other = ContrastScore(base=contrast, scores=direct.contrast)
-    return tuple(value for value in relevance(base, direct.scores, other) if value is not None)
+    return relevance_of_all(base, direct.scores, contrast, direct.contrast)
 
 
 def promising(units: Sequence[Unit], *looks: Values | None) -> tuple[int, ...]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from attn_audit.evidence.errors import EvidenceError
-from attn_audit.evidence.records import Content, Evidence, Scores, Unit
+from attn_audit.evidence.records import Content, Evidence, Unit
+from attn_audit.judge.tables import tables
 
 _LOWEST = -3.5e38  # nats; a sum of many such values is still a number in double precision
 _ROUNDING = 1e-3  # nats above 0 that the rounding of a float32 sum can explain
@@ -24,7 +25,7 @@ def check_shape(content: Content, evidence: Evidence) -> None:
     if len(evidence.relevance) != units:
         raise EvidenceError("the relevance is not one value for each unit")
     _check_contrast(content, evidence)
-    _check_tables(content, evidence)
+    _check_tables(evidence)
     _check_measured(evidence)
     _check_indices(evidence, tokens)
     _check_log_probabilities(evidence)
@@ -50,26 +51,11 @@ def _check_contrast(content: Content, evidence: Evidence) -> None:
         raise EvidenceError("the contrast was measured for some of the scores and not for others")
 
 
-def _check_tables(content: Content, evidence: Evidence) -> None:
+def _check_tables(evidence: Evidence) -> None:
     """Every table of scores has a row for each unit, and in it a number for each token."""
-    units, tokens = len(evidence.units), len(content.answer.ids)
-    others = 0 if content.contrast is None else len(content.contrast.ids)
-    tables: list[tuple[Scores, int, int]] = [(evidence.scores, units, tokens)]
-    if evidence.contrast is not None:
-        tables.append((evidence.contrast.scores, units, others))
-    if evidence.direct is not None:
-        tables.append((evidence.direct.scores, units, tokens))
-        if evidence.direct.contrast is not None:
-            tables.append((evidence.direct.contrast, units, others))
-    tables += [((group.scores,), 1, tokens) for group in evidence.groups]
-    tables += [((group.contrast,), 1, others) for group in evidence.groups if group.contrast is not None]
-    if (profile := evidence.profile) is not None:
-        if len(profile.scores) != len(profile.bands):
-            raise EvidenceError("the profile is not one table for each band of layers")
-        tables += [(table, len(profile.units), tokens) for table in profile.scores]
-    if (sources := evidence.answer_sources) is not None:
-        tables.append((sources.scores, len(sources.units), tokens))
-    for table, rows, columns in tables:
+    if evidence.profile is not None and len(evidence.profile.scores) != len(evidence.profile.bands):
+        raise EvidenceError("the profile is not one table for each band of layers")
+    for _, table, rows, columns in tables(evidence):
         if len(table) != rows or any(row is not None and len(row) != columns for row in table):
             raise EvidenceError("a table of scores is not one row for each unit, one number for each answer token")
 
@@ -103,20 +89,12 @@ def _check_indices(evidence: Evidence, tokens: int) -> None:
 def _numbers(evidence: Evidence) -> Iterator[Sequence[float]]:
     """Every log-probability of the record."""
     yield evidence.answer.base
-    yield from (row for row in evidence.scores if row is not None)
     if evidence.answer.observed is not None:
         yield (evidence.answer.observed.log_probability,)
     if evidence.contrast is not None:
         yield evidence.contrast.base
-        yield from (row for row in evidence.contrast.scores if row is not None)
-    if evidence.direct is not None:
-        yield from (*evidence.direct.scores, *(evidence.direct.contrast or ()))
-    for group in evidence.groups:
-        yield from (group.scores, group.contrast or ())
-    if evidence.profile is not None:
-        yield from (row for table in evidence.profile.scores for row in table)
-    if evidence.answer_sources is not None:
-        yield from evidence.answer_sources.scores
+    for _, table, _, _ in tables(evidence):
+        yield from (row for row in table if row is not None)
 
 
 def _check_log_probabilities(evidence: Evidence) -> None:

@@ -38,8 +38,8 @@ def warnings(
     answer: AnswerScore, relevance: Values, units: tuple[Unit, ...], prompt: Prompt, parts: tuple[AnswerPart, ...]
 ) -> tuple[Warn, ...]:
     """The warnings that hold, in a fixed order. ``relevance`` is (units,), nats."""
-    certainty = exp(min(0.0, fsum(answer.base)))
-    likelihood = exp(min(0.0, fsum(answer.base) / max(1, len(answer.base))))
+    total = min(0.0, fsum(answer.base))
+    certainty, likelihood = exp(total), exp(total / max(1, len(answer.base)))
     share = max(positive_share(relevance), default=0.0)
     last = len(prompt.ids) - 1
     holds = {

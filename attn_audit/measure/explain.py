@@ -20,7 +20,7 @@ from attn_audit.evidence.records import (
     Sweep,
 )
 from attn_audit.evidence.settings import Settings
-from attn_audit.judge.relevance import highest, relevance
+from attn_audit.judge.relevance import DECIMALS, Table, highest, relevance
 from attn_audit.judge.screening import direct_relevance, promising, share_of
 from attn_audit.measure.answer import Base
 from attn_audit.measure.attention import Operator, operator_of
@@ -32,7 +32,6 @@ from attn_audit.measure.sweep import Progress, Reach, Runs, batch_rows, rounded,
 from attn_audit.measure.units import answer_units
 
 _ROUND = 0.6  # of the time that is left is filled at a time, so that the pace is known better for the next round
-Table = tuple[tuple[float, ...], ...]  # (pieces, tokens), nats
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,7 @@ class Sweeps:
 
     def __init__(self, model: Model, bases: Sequence[Base], settings: Settings, progress: Progress) -> None:
         self.model, self.bases, self.settings = model, bases, settings
+        self.recorded = tuple(rounded(base.log_probabilities) for base in bases)  # as the evidence has them
         self.operator = operator_of(settings)
         self.halvings = 0
         self.cost = Sweep(batch_rows=0, passes=0, forward_tokens=0, naive_forward_tokens=0, noise=0.0)
@@ -103,7 +103,7 @@ def explain(sweeps: Sweeps, answer: AnswerText, planned: Planned, planner: Plann
         scores, others, screening = _screened(sweeps, planned, direct, planner, clock)
     else:
         scores, others = sweeps.of(pieces, "direct" if settings.effect == "direct" else "total")
-    base, *rest = (rounded(base.log_probabilities) for base in sweeps.bases)
+    base, *rest = sweeps.recorded
     contrast = ContrastScore(base=rest[0], scores=others) if rest and others is not None else None
     return Explained(
         scores=scores,
@@ -128,7 +128,7 @@ def _screened(
     units = planned.units
     pieces = [unit.runs for unit in units]
     leaning = _gradient(sweeps, pieces)
-    base, *rest = (rounded(base.log_probabilities) for base in sweeps.bases)
+    base, *rest = sweeps.recorded
     order = promising(units, direct_relevance(base, direct, rest[0] if rest else None), leaning)
     found: dict[int, tuple[tuple[float, ...], tuple[float, ...] | None]] = {}
     for chosen in _rounds(order, pieces, share_of(units), sweeps.settings, planner, clock):
@@ -166,7 +166,7 @@ def _gradient(sweeps: Sweeps, pieces: Sequence[Runs]) -> tuple[float, ...] | Non
     if any(one is None for one in found):
         return None
     answer, *rest = (one for one in found if one is not None)
-    return tuple(round(a - b, 6) for a, b in zip(answer, rest[0], strict=True)) if rest else answer
+    return tuple(round(a - b, DECIMALS) for a, b in zip(answer, rest[0], strict=True)) if rest else answer
 
 
 # -- beside the map ---------------------------------------------------------------------------------------------------

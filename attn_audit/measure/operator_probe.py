@@ -16,6 +16,7 @@ from torch import Tensor
 from attn_audit.evidence.errors import UsageError
 from attn_audit.judge.probe import LEAST_EFFECT, TOLERANCE
 from attn_audit.measure.attention import Operator, suppression
+from attn_audit.measure.probe import random_ids
 
 _TOKENS = 24
 _VANISHING = 1e-30
@@ -24,7 +25,7 @@ _VANISHING = 1e-30
 def prove(network: Any, operator: Operator, seed: int) -> None:
     """Raises UsageError where the operator, or its layers, cannot be applied to this model."""
     config = network.config.get_text_config()
-    ids = torch.randint(config.vocab_size, (1, _TOKENS), generator=torch.Generator().manual_seed(seed))
+    ids = random_ids(network, _TOKENS, seed)
     whole = (0, config.num_hidden_layers)
     knockout = Operator()
     pairs: dict[str, tuple[Operator | None, Operator | None]] = {}

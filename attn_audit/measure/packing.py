@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import Linear
 
 from attn_audit.judge.probe import TOLERANCE
+from attn_audit.measure.probe import random_ids
 
 _WORTH_IT = 1.4  # times faster, at least: smaller differences come and go with what else the machine does
 _ROWS = 512  # of the trial product; a pass over eight suppressed pieces has about as many
@@ -110,7 +111,5 @@ def _seconds(product: Callable[[Tensor], Tensor], x: Tensor) -> float:
 
 
 def _logits(network: Any) -> Tensor:
-    vocabulary = network.config.get_text_config().vocab_size
-    ids = torch.randint(vocabulary, (1, _TOKENS), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        return network(input_ids=ids, use_cache=False).logits.float()  # type: ignore[no-any-return]
+        return network(input_ids=random_ids(network, _TOKENS, 0), use_cache=False).logits.float()  # type: ignore[no-any-return]

@@ -68,16 +68,16 @@ class Planner:
     def choose(self, clock: Clock) -> Planned:
         """Units and effort: as set; or, where ``max_seconds`` is set, the finest units of which all, or enough after a
         screening, can be measured in the time that is left. Raises CaseError where there is nothing to suppress."""
-        settings = self._settings
+        settings, left = self._settings, float("inf")
         kinds: tuple[UnitKind, ...] = get_args(UnitKind) if settings.units == "auto" else (settings.units,)
-        efforts: tuple[Effort, ...] = ("full", "screened") if settings.effort == "full" else ("screened",)
-        if settings.max_seconds is None:
-            return self._planned(kinds[0], settings.effort, clock.pace)
-        left = _SAFE * settings.max_seconds - clock.elapsed()
-        choices = (self._planned(kind, effort, clock.pace) for kind in kinds for effort in efforts)
-        return next((one for one in choices if one.seconds <= left), None) or self._planned(
-            kinds[-1], "screened", clock.pace
-        )
+        efforts: tuple[Effort, ...] = (settings.effort,)
+        if settings.max_seconds is not None:
+            left = _SAFE * settings.max_seconds - clock.elapsed()
+            efforts = ("full", "screened") if settings.effort == "full" else ("screened",)
+        for choice in self._choices(kinds, efforts, clock.pace):
+            if choice.seconds <= left:
+                break
+        return choice
 
     def fitting(self, pieces: Sequence[Runs], seconds: float, pace: float) -> int:
         """How many of the first ``pieces`` can be measured in ``seconds``."""
@@ -99,12 +99,15 @@ class Planner:
         cost = cost_of(plan(pieces, len(base.prompt), rows, reach), base.inputs.shape[1])
         return Work(cost.passes, cost.forward_tokens)
 
-    def _planned(self, kind: UnitKind, effort: Effort, pace: float) -> Planned:
+    def _choices(self, kinds: tuple[UnitKind, ...], efforts: tuple[Effort, ...], pace: float) -> Iterator[Planned]:
+        """From the dearest to the cheapest."""
         kappa = self._settings.kappa
-        units = cut(self._case, self._prompt, kind)
-        groups = () if kappa is None else alike(self._model, self._prompt.ids, units, kappa)
-        work = sum(self._parts(units, groups, effort), Work())
-        return Planned(units, kind, effort, groups, work, work.seconds(pace), self._gigabytes())
+        for kind in kinds:
+            units = cut(self._case, self._prompt, kind)
+            groups = () if kappa is None else alike(self._model, self._prompt.ids, units, kappa)
+            for effort in efforts:
+                work = sum(self._parts(units, groups, effort), Work())
+                yield Planned(units, kind, effort, groups, work, work.seconds(pace), self._gigabytes())
 
     def _parts(self, units: tuple[Unit, ...], groups: tuple[tuple[int, ...], ...], effort: Effort) -> Iterator[Work]:
         """The sweeps one by one."""

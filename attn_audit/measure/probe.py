@@ -51,7 +51,7 @@ def probe(network: Any, seed: int) -> Probe:
     length = _length(config)
     if length < _EARLY + _LATE:
         raise UsageError(f"model {name} is refused: a context of {length} tokens is too short for the probe")
-    ids = torch.randint(config.vocab_size, (1, length), generator=torch.Generator().manual_seed(seed))
+    ids = random_ids(network, length, seed)
     with torch.inference_mode(), suppression(network) as suppress:
         with _refused_for(f"model {name} cannot be measured: its layers do not take the probe"):
             untouched, causal, effect, leak = _paths(network, ids, suppress)
@@ -74,15 +74,17 @@ def probe_moved(network: Any, seed: int) -> None:
     """After a move to another device or number format: rows before a column, and those that do not see it, must still
     not change with it. Rounding is the same on both sides, so the bounds are those of float32. Raises UsageError."""
     name = type(network).__name__
-    ids = torch.randint(
-        network.config.get_text_config().vocab_size,
-        (1, _length(network.config.get_text_config())),
-        generator=torch.Generator().manual_seed(seed),
-    ).to(network.device)
+    ids = random_ids(network, _length(network.config.get_text_config()), seed).to(network.device)
     with torch.inference_mode(), suppression(network) as suppress:
         with _refused_for(f"model {name} cannot be measured on {network.device} in {network.dtype}"):
             _, *figures = _paths(network, ids, suppress)
         _judge_paths(name, *figures)
+
+
+def random_ids(network: Any, length: int, seed: int) -> Tensor:
+    """(1, length) token ids, on the CPU: the text on which a model is tried."""
+    vocabulary = network.config.get_text_config().vocab_size
+    return torch.randint(vocabulary, (1, length), generator=torch.Generator().manual_seed(seed))
 
 
 def context_length(config: Any) -> int | None:

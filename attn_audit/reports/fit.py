@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.records import Content, Evidence
+from attn_audit.judge.tables import tables
 
 
 def check_lengths(content: Content, evidence: Evidence) -> None:
@@ -16,13 +17,14 @@ def check_lengths(content: Content, evidence: Evidence) -> None:
     equal(len(content.answer.ids), len(content.answer.offsets), "content.json: answer.ids and answer.offsets")
     equal(len(content.answer.ids), tokens, "content.json and evidence.json: answer tokens")
     equal(units, len(evidence.relevance), "evidence.json: units and relevance")
-    _table(evidence.scores, units, tokens, "scores")
+    _check_contrast(evidence)
+    for name, table, rows, columns in tables(evidence):
+        _table(table, rows, columns, name)
     for index, (row, value) in enumerate(zip(evidence.scores, evidence.relevance, strict=True)):
         _agree(row is None, value is None, f"scores[{index}] and relevance[{index}]")
     for start, end in content.answer.offsets:
         inside(start, end, len(content.answer.text), "content.json: answer.offsets")
-    _check_beside(evidence, units, tokens)
-    _check_profile(evidence, units, tokens)
+    _check_indices(evidence, units)
     _check_answer_parts(content, evidence, units, tokens)
 
 
@@ -38,35 +40,25 @@ def equal(first: object, second: object, what: str) -> None:
         raise EvidenceError(f"{what} do not fit together ({first} and {second}).")
 
 
-def _check_beside(evidence: Evidence, units: int, tokens: int) -> None:
-    """Direct effect and groups: of the contrast too, when there is one, or their values would be of another kind."""
-    contrast = evidence.contrast
+def _check_contrast(evidence: Evidence) -> None:
+    """Direct effect and groups are of the contrast too, when there is one, or their values would be of another kind."""
+    missing = evidence.contrast is None
     if evidence.direct is not None:
-        _table(evidence.direct.scores, units, tokens, "direct.scores")
-        _agree(contrast is None, evidence.direct.contrast is None, "contrast and direct.contrast")
-        if contrast is not None and evidence.direct.contrast is not None:
-            _table(evidence.direct.contrast, units, len(contrast.base), "direct.contrast")
+        _agree(missing, evidence.direct.contrast is None, "contrast and direct.contrast")
     for number, group in enumerate(evidence.groups):
-        where = f"groups[{number}]"
-        _indices(group.units, units, f"{where}.units")
-        _table((group.scores,), 1, tokens, f"{where}.scores")
-        _agree(contrast is None, group.contrast is None, f"contrast and {where}.contrast")
-        if contrast is not None:
-            _table((group.contrast,), 1, len(contrast.base), f"{where}.contrast")
+        _agree(missing, group.contrast is None, f"contrast and groups[{number}].contrast")
 
 
-def _check_profile(evidence: Evidence, units: int, tokens: int) -> None:
-    if (profile := evidence.profile) is None:
-        return
-    _indices(profile.units, units, "profile.units")
-    equal(len(profile.bands), len(profile.scores), "evidence.json: profile.bands and profile.scores")
-    for band, table in enumerate(profile.scores):
-        _table(table, len(profile.units), tokens, f"profile.scores[{band}]")
+def _check_indices(evidence: Evidence, units: int) -> None:
+    for number, group in enumerate(evidence.groups):
+        _indices(group.units, units, f"groups[{number}].units")
+    if (profile := evidence.profile) is not None:
+        _indices(profile.units, units, "profile.units")
+        equal(len(profile.bands), len(profile.scores), "evidence.json: profile.bands and profile.scores")
 
 
 def _check_answer_parts(content: Content, evidence: Evidence, units: int, tokens: int) -> None:
     if (sources := evidence.answer_sources) is not None:
-        _table(sources.scores, len(sources.units), tokens, "answer_sources.scores")
         for number, piece in enumerate(sources.units):
             where = f"evidence.json: answer_sources.units[{number}]"
             inside(piece.start, piece.end, len(content.answer.text), where)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import fsum
 
-from attn_audit.evidence.records import ContrastScore, Evidence, Group
-from attn_audit.judge.relevance import relevance
+from attn_audit.evidence.records import Evidence, Group
+from attn_audit.judge.relevance import relevance_of_all
 from attn_audit.reports.numbers import nats
 from attn_audit.reports.pieces import Piece
 from attn_audit.reports.text import shortened
@@ -57,10 +57,10 @@ def group_rows(evidence: Evidence, pieces: tuple[Piece, ...]) -> Groups | None:
 
 def together(evidence: Evidence, group: Group) -> float:
     """The relevance of all pieces of a group at once, nats."""
-    contrast = None
-    if evidence.contrast is not None and group.contrast is not None:
-        contrast = ContrastScore(base=evidence.contrast.base, scores=(group.contrast,))
-    return fsum(value for value in relevance(evidence.answer.base, (group.scores,), contrast) if value is not None)
+    contrast = None if evidence.contrast is None else evidence.contrast.base
+    against = None if group.contrast is None else (group.contrast,)
+    [value] = relevance_of_all(evidence.answer.base, (group.scores,), contrast, against)
+    return value
 
 
 def _row(value: float, group: Group, evidence: Evidence, pieces: tuple[Piece, ...]) -> GroupRow:
