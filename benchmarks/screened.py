@@ -23,10 +23,10 @@ from rich.console import Console
 from rich.table import Table
 from squad import NOW, Item, case_of, items
 
-from attn_audit.evidence.records import DirectEffect, Screening
+from attn_audit.evidence.records import Screening
 from attn_audit.evidence.settings import Settings
 from attn_audit.judge.relevance import ranking, relevance
-from attn_audit.judge.screening import SHARE, direct_relevance, promising
+from attn_audit.judge.screening import SHARE, looks, promising
 from attn_audit.measure.answer import score
 from attn_audit.measure.explain import Explained, Sweeps, explain
 from attn_audit.measure.model import Model, load, locate, set_threads
@@ -37,7 +37,6 @@ from attn_audit.measure.sweep import rounded
 LEAST_WORDS, MOST_WORDS = 90, 150
 SHARES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
 TOPS = (10, 5)
-Looks = dict[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -76,16 +75,15 @@ def measure(model: Model, item: Item) -> Outcome:
     screened, seconds_screened = run(Settings(effort="screened"))
     units = Planner(model, case, prompt, bases, Settings()).choose(Clock(lambda: 0.0, 0.0)).units
     base = rounded(bases[0].log_probabilities)
-    screening, direct = screened.screening or Screening(gradient=None, measured=()), screened.direct
-    seen = direct_relevance(base, direct or DirectEffect(scores=()), None)
+    screening = screened.screening or Screening(gradient=None, states=None, measured=())
     return Outcome(
         units=len(units),
         top=ranking(relevance(base, full.scores)),
         measured=frozenset(screening.measured),
         order={
-            "both": promising(units, seen, screening.gradient),
-            "direct": promising(units, seen),
-            "gradient": promising(units, screening.gradient),
+            "both": promising(units, looks(screening.gradient, screening.states, None)),
+            "scores": promising(units, looks(screening.gradient, None, None)),
+            "states": promising(units, looks(None, screening.states, None)),
         },
         seconds_full=seconds_full,
         seconds_screened=seconds_screened,
@@ -107,7 +105,7 @@ def report(console: Console, outcomes: Sequence[Outcome]) -> None:
         f"{sum(o.seconds_screened for o in outcomes) / sum(o.seconds_full for o in outcomes):.2f}"
     )
     table = Table("look", "top", *(f"{share:.0%}" for share in SHARES), box=None)
-    for look in ("both", "direct", "gradient"):
+    for look in ("both", "scores", "states"):
         for top in TOPS:
             kept = (fmean(o.would_keep(look, top, share) for o in outcomes) for share in SHARES)
             table.add_row(look, str(top), *(f"{value:.3f}" for value in kept))

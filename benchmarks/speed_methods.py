@@ -14,8 +14,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from attn_audit.evidence.records import Unit
+from attn_audit.judge.screening import looks, promising, share_of
 from attn_audit.measure.answer import Base, log_probabilities
 from attn_audit.measure.attention import Operator
+from attn_audit.measure.gradient import gradients
 from attn_audit.measure.model import Model
 from attn_audit.measure.sweep import Reach, Runs, batch_rows, sweep
 
@@ -98,6 +101,22 @@ def ours(setup: Setup, reach: Reach) -> Run:
     return run
 
 
+def screened(setup: Setup) -> Run:
+    """The package's screening: gradients of all pieces, then the promising share of them suppressed."""
+    whole = range(len(setup.pieces))
+    units = [Unit(id=str(index), kind="word", spans=(), runs=setup.pieces[index]) for index in whole]
+    rows = batch_rows(setup.model, setup.base, setup.max_memory)
+
+    def run() -> None:
+        found = gradients(setup.model, [setup.base], setup.pieces, setup.max_memory)
+        if found is None:
+            raise SystemExit("the gradients do not fit the memory")
+        order = promising(units, looks(found.scores, found.states, None))[: share_of(units)]
+        sweep(setup.model, setup.base, [setup.pieces[index] for index in order], rows, silent)
+
+    return run
+
+
 def silent(done: int, total: int) -> None:
     """The table is all that is shown."""
 
@@ -175,4 +194,5 @@ METHODS: dict[str, Method] = {
     "attnlrp": Method("AttnLRP (lxt): one backward pass an answer token; units are tokens", None, "backward too"),
     "total": Method("ours: knockout, total effect", partial(ours, reach="total")),
     "direct": Method("ours: knockout, direct effect", partial(ours, reach="direct")),
+    "screened": Method("ours: knockout, total effect, of the promising pieces only", screened, "backward too"),
 }

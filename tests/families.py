@@ -55,15 +55,12 @@ _NOT_BY_ITSELF = "layer bands cannot be applied to this model: a layer did not t
 NO_SOFT = {"mpt": _YES_OR_NO, "falcon_alibi": _YES_OR_NO}
 NO_SHIFTED = {
     "gemma2": r"shifted cannot be applied to this model \(softcap\)",
-    "gpt_oss": r"shifted cannot be applied to this model \((output_router_logits|s_aux)\)",  # s_aux: its sinks
-    "mixtral": r"shifted cannot be applied to this model \(output_router_logits\)",
-    "qwen3_moe": r"shifted cannot be applied to this model \(output_router_logits\)",
+    "gpt_oss": r"shifted cannot be applied to this model \(s_aux\)",  # its sinks
     **dict.fromkeys(("bloom", "mpt", "falcon", "falcon_alibi", "gptj", "gpt_neo"), _NO_INTERFACE),
 }
 NO_BANDS = {
     "mpt": _NOT_BY_ITSELF,  # both turn the mask into another before the layers get it
     "falcon_alibi": _NOT_BY_ITSELF,
-    "gpt_neo": "layer bands cannot be applied to GPTNeoForCausalLM",  # its layers are numbered under another name
 }
 # The upper half shares keys and values and gets a mask cut to size, so that it cannot be left out of a band.
 NO_BANDS_WITHOUT_UPPER_HALF = {"gemma4": _NOT_BY_ITSELF, "gemma4_vision": _NOT_BY_ITSELF}

@@ -257,7 +257,11 @@ def _beside(said: Content, plain: Evidence) -> dict[str, Any]:
         "scores": scores,
         "contrast": other,
         "direct": DirectEffect(scores=half, contrast=None if other is None else _scores(count, other.base)),
-        "screening": Screening(gradient=tuple(0.01 * (u % 7) for u in range(count)), measured=measured),
+        "screening": Screening(
+            gradient=tuple(0.01 * (u % 7) for u in range(count)),
+            states=tuple(0.02 * (u % 5) for u in range(count)),
+            measured=measured,
+        ),
         "groups": (
             _group(together, base, other, 1.7),
             _group(tuple(u for u in range(count) if u not in measured)[:2] or together, base, other, 0.1),

@@ -131,7 +131,19 @@ def other_gradient(evidence: Evidence) -> dict[str, Any]:
     return {"screening": evidence.screening.model_copy(update={"gradient": evidence.screening.gradient[:-1]})}
 
 
-@pytest.mark.parametrize("change", [swap_measured, one_less, hidden_screening, other_gradient])
+def other_states(evidence: Evidence) -> dict[str, Any]:
+    """The gradient of the states turned about, so that other units are the promising ones."""
+    assert evidence.screening is not None
+    assert evidence.screening.states is not None
+    largest = max(evidence.screening.states)
+    return {
+        "screening": evidence.screening.model_copy(
+            update={"states": tuple(largest - value for value in evidence.screening.states)}
+        )
+    }
+
+
+@pytest.mark.parametrize("change", [swap_measured, one_less, hidden_screening, other_gradient, other_states])
 def test_attack_15_another_choice_of_what_was_measured(screened: audits.Audit, tmp_path: Path, change: Change) -> None:
     assert refused(screened, tmp_path, change)
 

@@ -13,7 +13,7 @@ import families
 import tiny
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.settings import resolve
-from attn_audit.measure.gradient import gradient
+from attn_audit.measure.gradient import gradients
 from attn_audit.measure.model import Model, load, locate
 from attn_audit.measure.packing import pack, pack_all
 from attn_audit.measure.sweep import Swept, sweep
@@ -70,13 +70,16 @@ def test_unknown_formats_and_devices_are_refused(name: str, value: str) -> None:
 def test_packed_weights_give_the_same_map_and_gradient(folder: Path) -> None:
     model = load(locate(str(folder)), 0)
     base, pieces = families.base(model), families.UNITS[:3]
-    before, leaning = swept(model), [gradient(model, base, [runs], 8.0) for runs in pieces]
+    before, leaning = swept(model), gradients(model, [base], pieces, 8.0)
     assert pack_all(model.network)
     layer = model.network.model.layers[0].mlp.up_proj
     assert layer.weight.untyped_storage().nbytes() == layer.weight.itemsize  # they exist once, packed
     assert difference(before, swept(model)) < 1e-4
-    for runs, expected in zip(pieces, leaning, strict=True):
-        assert gradient(model, base, [runs], 8.0) == pytest.approx(expected, abs=1e-4)
+    found = gradients(model, [base], pieces, 8.0)
+    assert leaning is not None
+    assert found is not None
+    assert found.scores == pytest.approx(leaning.scores, abs=1e-4)
+    assert found.states == pytest.approx(leaning.states, abs=1e-4)
 
 
 def test_a_small_model_stays_the_same_to_the_last_bit(folder: Path) -> None:

@@ -602,7 +602,7 @@ def test_what_was_set_by_a_limit_of_seconds_is_named() -> None:
 def test_the_record_says_how_pieces_were_chosen_and_what_was_planned(full_page: Page) -> None:
     found = section(full_page, "How it was measured")
     assert "Pieces measured28 of 74" in found
-    assert "by the gradient of the answer's log-probability, the better rank of the two" in found
+    assert "the most promising, by the gradient of the answer's log-probability" in found
     assert "Seconds planned for the sweep25.0" in section(full_page, "Environment")
     assert "Weights packed for this processoryes" in section(full_page, "Environment")
 

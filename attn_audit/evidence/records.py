@@ -266,6 +266,10 @@ class Screening(Record):
         description="of the answer's log-probability (less the contrast's) with respect to an additive bias on the "
         "unit's columns, nats; null where it could not be had"
     )
+    states: tuple[float, ...] | None = Field(
+        description="norm of the same number's gradient with respect to the hidden states of the unit's tokens, summed "
+        "over layers and tokens; null where it could not be had, and then the direct effect chose"
+    )
     measured: tuple[Index, ...] = Field(description="units, ascending: the named ones, and the most promising others")
 
 

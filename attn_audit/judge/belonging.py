@@ -15,7 +15,7 @@ from attn_audit.judge.parts import answer_parts
 from attn_audit.judge.places import Places, owners
 from attn_audit.judge.probe import holds
 from attn_audit.judge.relevance import highest
-from attn_audit.judge.screening import direct_relevance, promising, share_of
+from attn_audit.judge.screening import direct_relevance, looks, promising, share_of
 
 
 def check_belonging(content: Content, evidence: Evidence) -> None:
@@ -103,7 +103,10 @@ def _check_further(content: Content, evidence: Evidence) -> None:
     """What stands beside the map is there exactly when the settings ask for it, and speaks of what it must."""
     settings = recorded_settings(evidence.settings)
     screened = evidence.method.effort == "screened"
-    if (evidence.direct is not None) != (screened or settings.effect == "both"):
+    unlooked = evidence.screening is not None and not looks(
+        evidence.screening.gradient, evidence.screening.states, None
+    )
+    if (evidence.direct is not None) != (unlooked or settings.effect == "both"):
         raise EvidenceError("the direct effect is recorded or left out against the settings")
     if (evidence.screening is not None) != screened:
         raise EvidenceError("the screening is recorded or left out against the settings")
@@ -131,7 +134,7 @@ def _check_screening(evidence: Evidence, screening: Screening, settings: Setting
     direct = evidence.direct
     base = None if evidence.contrast is None else evidence.contrast.base
     seen = None if direct is None else direct_relevance(evidence.answer.base, direct, base)
-    order = promising(evidence.units, seen, screening.gradient)
+    order = promising(evidence.units, looks(screening.gradient, screening.states, seen))
     if measured != tuple(sorted(order[: len(measured)])):
         raise EvidenceError("the measured units are not the named and the most promising ones")
     if settings.max_seconds is None and len(measured) != share_of(evidence.units):

@@ -1,7 +1,7 @@
-"""Which units are worth an exact measurement, by two cheap looks at all of them (docs/method.md, "Screening").
+"""Which units are worth an exact measurement, by cheap looks at all of them (docs/method.md, "Screening").
 
-The direct effect misses what travels through other tokens, the gradient what saturates; a unit is promising when
-either of the two ranks it high.
+The slope of the answer in the attention to a unit misses what cancels out between heads, the strength with which it
+hangs on the unit's hidden states misses what is hardly read; a unit is promising when either of the two ranks it high.
 """
 
 from __future__ import annotations
@@ -22,10 +22,16 @@ def direct_relevance(
     return relevance_of_all(base, direct.scores, contrast, direct.contrast)
 
 
-def promising(units: Sequence[Unit], *looks: Values | None) -> tuple[int, ...]:
+def looks(gradient: Values | None, states: Values | None, direct: Values | None) -> tuple[Values, ...]:
+    """What units are chosen by: the two gradients, or as many as there are; else the direct effect."""
+    found = tuple(look for look in (gradient, states) if look is not None)
+    return found or tuple(look for look in (direct,) if look is not None)
+
+
+def promising(units: Sequence[Unit], looks: Sequence[Values]) -> tuple[int, ...]:
     """All units in the order in which they are measured: those the case names, in the order of the text, then the
     others by the better of their ranks by size in ``looks``, each (units,); ties by the other rank, then the text."""
-    ranks = [_ranks(look) for look in looks if look is not None]
+    ranks = [_ranks(look) for look in looks]
     named = [index for index, unit in enumerate(units) if unit.name is not None]
     others = sorted(
         (index for index, unit in enumerate(units) if unit.name is None),

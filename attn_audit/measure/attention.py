@@ -31,9 +31,10 @@ Suppress = Callable[..., AbstractContextManager[None]]
 _ORIGINAL: dict[str, MaskFunction] = {"sdpa": sdpa_mask, "eager": eager_mask}
 _SHIFTED = "attn_audit_shifted"
 _SUPPRESSED = -1.0  # in the mask that the shifted operator reads: visible, but to be weakened
-_HARMLESS = frozenset(  # keywords of attention functions that do not change what is computed from the mask
-    {"position_ids", "cache_position", "use_cache", "output_attentions", "sliding_window", "is_causal", "dropout"}
-)
+_HARMLESS = {  # keywords of attention functions that do not change what is computed from the mask
+    *("position_ids", "cache_position", "use_cache", "output_attentions", "output_router_logits"),
+    *("sliding_window", "is_causal", "dropout"),
+}
 
 
 @dataclass(frozen=True)
@@ -231,11 +232,11 @@ class _Band:
 
     def __init__(self, network: Any, layers: tuple[int, int]) -> None:
         self._untouched: list[tuple[Tensor, Tensor]] = []
-        self._exchanged: set[int] = set()
+        self._exchanged: set[int | None] = set()
         attending = {
-            module.layer_idx: module
+            index: module
             for module in network.modules()
-            if isinstance(getattr(module, "layer_idx", None), int) and "Attention" in type(module).__name__
+            if "Attention" in type(module).__name__ and (index := _layer_of(module)) is not None
         }
         count = network.config.get_text_config().num_hidden_layers
         if sorted(attending) != list(range(count)):
@@ -264,7 +265,7 @@ class _Band:
     def _own(self, module: Any, value: Any) -> Any:
         for changed, untouched in self._untouched:
             if value is changed:
-                self._exchanged.add(module.layer_idx)
+                self._exchanged.add(_layer_of(module))
                 return untouched
         return value
 
@@ -275,6 +276,12 @@ class _Band:
         self._exchanged.clear()
         if not complete:
             raise UsageError("layer bands cannot be applied to this model: a layer did not take its mask by itself")
+
+
+def _layer_of(module: Any) -> int | None:
+    """Which layer an attention module is told it stands in; GPT-Neo's call it ``layer_id``."""
+    index = getattr(module, "layer_idx", getattr(module, "layer_id", None))
+    return index if isinstance(index, int) else None
 
 
 _current_band: ContextVar[_Band | None] = ContextVar("current_band", default=None)

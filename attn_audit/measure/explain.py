@@ -20,11 +20,11 @@ from attn_audit.evidence.records import (
     Sweep,
 )
 from attn_audit.evidence.settings import Settings
-from attn_audit.judge.relevance import DECIMALS, Table, highest, relevance
-from attn_audit.judge.screening import direct_relevance, promising, share_of
+from attn_audit.judge.relevance import Table, highest, relevance
+from attn_audit.judge.screening import direct_relevance, looks, promising, share_of
 from attn_audit.measure.answer import Base
 from attn_audit.measure.attention import Operator, operator_of
-from attn_audit.measure.gradient import gradient
+from attn_audit.measure.gradient import Gradients, gradients
 from attn_audit.measure.model import Model
 from attn_audit.measure.operator_probe import prove
 from attn_audit.measure.planner import Clock, Planned, Planner
@@ -95,12 +95,15 @@ def explain(sweeps: Sweeps, answer: AnswerText, planned: Planned, planner: Plann
     """Raises CaseError, MemoryError and UsageError as ``sweep`` does."""
     settings = sweeps.settings
     pieces = [unit.runs for unit in planned.units]
+    leaning = None
+    if planned.effort == "screened":
+        leaning = gradients(sweeps.model, sweeps.bases, pieces, settings.max_memory)
     direct, screening = None, None
-    if settings.effect == "both" or planned.effort == "screened":
+    if settings.effect == "both" or (planned.effort == "screened" and leaning is None):
         table, other = sweeps.of(pieces, "direct")
         direct = DirectEffect(scores=table, contrast=other)
-    if direct is not None and planned.effort == "screened":
-        scores, others, screening = _screened(sweeps, planned, direct, planner, clock)
+    if planned.effort == "screened":
+        scores, others, screening = _screened(sweeps, planned, leaning, direct, planner, clock)
     else:
         scores, others = sweeps.of(pieces, "direct" if settings.effect == "direct" else "total")
     base, *rest = sweeps.recorded
@@ -122,21 +125,27 @@ def explain(sweeps: Sweeps, answer: AnswerText, planned: Planned, planner: Plann
 
 
 def _screened(
-    sweeps: Sweeps, planned: Planned, direct: DirectEffect, planner: Planner, clock: Clock
+    sweeps: Sweeps,
+    planned: Planned,
+    leaning: Gradients | None,
+    direct: DirectEffect | None,
+    planner: Planner,
+    clock: Clock,
 ) -> tuple[Scores, Scores | None, Screening]:
-    """All units looked at cheaply, the promising ones measured."""
+    """The promising units measured, by one of the looks at all of them."""
     units = planned.units
     pieces = [unit.runs for unit in units]
-    leaning = _gradient(sweeps, pieces)
     base, *rest = sweeps.recorded
-    order = promising(units, direct_relevance(base, direct, rest[0] if rest else None), leaning)
+    seen = None if direct is None else direct_relevance(base, direct, rest[0] if rest else None)
+    gradient, states = (None, None) if leaning is None else (leaning.scores, leaning.states)
+    order = promising(units, looks(gradient, states, seen))
     found: dict[int, tuple[tuple[float, ...], tuple[float, ...] | None]] = {}
     for chosen in _rounds(order, pieces, share_of(units), sweeps.settings, planner, clock):
         table, other = sweeps.of([pieces[index] for index in chosen])
         found |= zip(chosen, zip(table, other or (None,) * len(table), strict=True), strict=True)
     scores: Scores = tuple(found[index][0] if index in found else None for index in range(len(units)))
     others = tuple(found[index][1] if index in found else None for index in range(len(units))) if rest else None
-    return scores, others, Screening(gradient=leaning, measured=tuple(sorted(found)))
+    return scores, others, Screening(gradient=gradient, states=states, measured=tuple(sorted(found)))
 
 
 def _rounds(
@@ -158,15 +167,6 @@ def _rounds(
         yield chosen
         done += len(chosen)
         pace = (clock.elapsed() - began) / planner.work([pieces[index] for index in chosen]).seconds(1.0)
-
-
-def _gradient(sweeps: Sweeps, pieces: Sequence[Runs]) -> tuple[float, ...] | None:
-    """Of the answer, less that of the contrast; None where it cannot be had."""
-    found = [gradient(sweeps.model, base, pieces, sweeps.settings.max_memory) for base in sweeps.bases]
-    if any(one is None for one in found):
-        return None
-    answer, *rest = (one for one in found if one is not None)
-    return tuple(round(a - b, DECIMALS) for a, b in zip(answer, rest[0], strict=True)) if rest else answer
 
 
 # -- beside the map ---------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from attn_audit.judge.relevance import HIGHEST
 from attn_audit.judge.screening import share_of
 from attn_audit.measure.alike import alike
 from attn_audit.measure.answer import Base
+from attn_audit.measure.gradient import fits
 from attn_audit.measure.model import Model
 from attn_audit.measure.sweep import Reach, Runs, batch_rows, cost_of, plan, row_bytes, weight_bytes
 from attn_audit.measure.units import cut
@@ -114,10 +115,12 @@ class Planner:
         settings = self._settings
         pieces = [unit.runs for unit in units]
         full = sum(base.inputs.shape[1] for base in self._bases)
-        if settings.effect != "total" or effort == "screened":
+        affordable = all(fits(self._model, base, settings.max_memory) for base in self._bases)
+        if settings.effect != "total" or (effort == "screened" and not affordable):
             yield self.work(pieces, "direct")
         if effort == "screened":
-            yield Work(len(self._bases), _GRADIENT_PASSES * full)
+            if affordable:
+                yield Work(len(self._bases), _GRADIENT_PASSES * full)
             yield self.work(_every(pieces, self._measured(units)))
         elif settings.effect != "direct":
             yield self.work(pieces)
