@@ -29,7 +29,7 @@ from attn_audit.evidence.records import Case, Prompt
 from attn_audit.measure.answer import score
 from attn_audit.measure.model import Model, load, locate, set_threads
 from attn_audit.measure.prompt import render, tokenise_answer
-from attn_audit.measure.sweep import batch_rows, cost_of, plan
+from attn_audit.measure.sweep import cost_of, plan, room
 from attn_audit.measure.units import cut
 
 SIZES = "64,128,256,512,1024,2048"
@@ -92,7 +92,7 @@ def measure(model: Model, text: str, size: int, options: Options) -> Point:
             seconds[name].append(timed(run))
     inputs = base.inputs.shape[1]
     costs = {
-        reach: cost_of(plan(pieces, len(prompt.ids), batch_rows(model, base, options.max_memory, reach), reach), inputs)
+        reach: cost_of(plan(pieces, len(prompt.ids), room(model, base, options.max_memory, reach).rows, reach), inputs)
         for reach in ("total", "direct")
     }
     return Point(

@@ -23,7 +23,7 @@ from attn_audit.judge.relevance import ranking, relevance
 from attn_audit.measure.answer import score
 from attn_audit.measure.model import Model, load, locate
 from attn_audit.measure.prompt import render, tokenise_answer
-from attn_audit.measure.sweep import batch_rows, rounded, sweep
+from attn_audit.measure.sweep import room, rounded, sweep
 from attn_audit.measure.units import cut
 
 MOST_WORDS = 100
@@ -55,7 +55,7 @@ def measure(model: Model, item: Item) -> Outcome | None:
         return None
     units = cut(case, prompt, "sentence")
     pieces = [unit.runs for unit in units]
-    scores = sweep(model, base, pieces, batch_rows(model, base, MAX_MEMORY), _silent).scores
+    scores = sweep(model, base, pieces, room(model, base, MAX_MEMORY), _silent).scores
     ordered = [units[index].spans[0] for index in ranking(relevance(rounded(base.log_probabilities), scores))]
     sentences = [span for span in ordered if span.start < len(item.context)]
     rank = 1 + next(index for index, span in enumerate(sentences) if span.start <= item.span[0] < span.end)

@@ -20,7 +20,7 @@ from attn_audit.measure.answer import Base, log_probabilities
 from attn_audit.measure.attention import Operator
 from attn_audit.measure.gradient import gradients
 from attn_audit.measure.model import Model
-from attn_audit.measure.sweep import Reach, Runs, batch_rows, sweep
+from attn_audit.measure.sweep import Reach, Runs, room, sweep
 
 Scores = Sequence[Sequence[float]]
 Run = Callable[[], Scores | None]
@@ -93,10 +93,10 @@ def knockout(pieces: Sequence[Runs], length: int) -> Tensor:
 
 def ours(setup: Setup, reach: Reach) -> Run:
     """The package's sweep, knockout."""
-    rows = batch_rows(setup.model, setup.base, setup.max_memory, reach)
+    fitting = room(setup.model, setup.base, setup.max_memory, reach)
 
     def run() -> Scores:
-        return sweep(setup.model, setup.base, setup.pieces, rows, silent, Operator(), reach).scores
+        return sweep(setup.model, setup.base, setup.pieces, fitting, silent, Operator(), reach).scores
 
     return run
 
@@ -105,14 +105,14 @@ def screened(setup: Setup) -> Run:
     """The package's screening: gradients of all pieces, then the promising share of them suppressed."""
     whole = range(len(setup.pieces))
     units = [Unit(id=str(index), kind="word", spans=(), runs=setup.pieces[index]) for index in whole]
-    rows = batch_rows(setup.model, setup.base, setup.max_memory)
+    fitting = room(setup.model, setup.base, setup.max_memory)
 
     def run() -> None:
         found = gradients(setup.model, [setup.base], setup.pieces, setup.max_memory)
         if found is None:
             raise SystemExit("the gradients do not fit the memory")
         order = promising(units, looks(found.scores, found.states, None))[: share_of(units)]
-        sweep(setup.model, setup.base, [setup.pieces[index] for index in order], rows, silent)
+        sweep(setup.model, setup.base, [setup.pieces[index] for index in order], fitting, silent)
 
     return run
 

@@ -15,7 +15,7 @@ from attn_audit.evidence.records import OperatorName
 from attn_audit.measure.answer import Base, score
 from attn_audit.measure.attention import Operator
 from attn_audit.measure.model import Model, load, locate
-from attn_audit.measure.sweep import Reach, sweep
+from attn_audit.measure.sweep import Reach, Room, sweep
 
 BOUND = 1e-4  # nats per answer token, float32
 PROMPT = tuple(range(5, 33))
@@ -58,12 +58,7 @@ NO_SHIFTED = {
     "gpt_oss": r"shifted cannot be applied to this model \(s_aux\)",  # its sinks
     **dict.fromkeys(("bloom", "mpt", "falcon", "falcon_alibi", "gptj", "gpt_neo"), _NO_INTERFACE),
 }
-NO_BANDS = {
-    "mpt": _NOT_BY_ITSELF,  # both turn the mask into another before the layers get it
-    "falcon_alibi": _NOT_BY_ITSELF,
-}
-# The upper half shares keys and values and gets a mask cut to size, so that it cannot be left out of a band.
-NO_BANDS_WITHOUT_UPPER_HALF = {"gemma4": _NOT_BY_ITSELF, "gemma4_vision": _NOT_BY_ITSELF}
+NO_BANDS = {"falcon_alibi": _NOT_BY_ITSELF}  # its mask is folded into another before the layers get it
 
 
 @contextmanager
@@ -89,7 +84,7 @@ def base(model: Model) -> Base:
 
 def swept(model: Model, rows: int) -> torch.Tensor:
     """(units, answer tokens), nats: by the package, ``rows`` units in a pass."""
-    return torch.tensor(sweep(model, base(model), UNITS, rows, lambda *_: None).scores, dtype=torch.float64)
+    return torch.tensor(sweep(model, base(model), UNITS, Room(rows), lambda *_: None).scores, dtype=torch.float64)
 
 
 def expected(model: Model) -> torch.Tensor:
@@ -109,14 +104,12 @@ def why_refused(model: Model, family: str, operator: Operator) -> str | None:
         return NO_SHIFTED[family]
     if operator.layers is not None and family in NO_BANDS:
         return NO_BANDS[family]
-    if operator.layers is not None and operator.layers[1] < bands(model)[1][1]:
-        return NO_BANDS_WITHOUT_UPPER_HALF.get(family)
     return NO_SOFT.get(family) if operator.name == "soft" else None
 
 
 def swept_with(model: Model, scored: Base, operator: Operator, reach: Reach) -> torch.Tensor:
     """(few units, answer tokens), nats: by the package, two units in a pass."""
-    found = sweep(model, scored, FEW_UNITS, 2, lambda *_: None, operator, reach)
+    found = sweep(model, scored, FEW_UNITS, Room(2), lambda *_: None, operator, reach)
     return torch.tensor(found.scores, dtype=torch.float64)
 
 

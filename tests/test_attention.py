@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +26,7 @@ from attn_audit.measure.answer import Base, score
 from attn_audit.measure.attention import Operator
 from attn_audit.measure.model import Model, load, locate
 from attn_audit.measure.prompt import render, tokenise_answer
-from attn_audit.measure.sweep import Reach, Runs, plan, sweep
+from attn_audit.measure.sweep import Reach, Room, Runs, plan, sweep
 from attn_audit.measure.units import cut
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -50,7 +54,7 @@ runs = st.sets(st.integers(0, 23), min_size=1, max_size=10).map(
 def test_any_units_in_any_batches_equal_the_formula(
     llama: Model, units: list[tuple[tuple[int, int], ...]], rows: int
 ) -> None:
-    swept = sweep(llama, score(llama, PROMPT, ANSWER), units, rows, nothing)
+    swept = sweep(llama, score(llama, PROMPT, ANSWER), units, Room(rows), nothing)
     for one, row in zip(units, swept.scores, strict=True):
         expected = reference.log_probabilities(llama.network, PROMPT, ANSWER, one)
         assert torch.allclose(torch.tensor(row, dtype=torch.float64), expected, atol=BOUND, rtol=0)
@@ -68,15 +72,15 @@ def test_plan_measures_each_unit_once(starts: list[tuple[int, int]], rows: int) 
 
 def test_rows_of_the_unit_keep_themselves(llama: Model) -> None:
     """The whole prompt as one unit: no row is empty, so nothing is NaN."""
-    swept = sweep(llama, score(llama, PROMPT, ANSWER), (((0, len(PROMPT)),),), 1, nothing)
+    swept = sweep(llama, score(llama, PROMPT, ANSWER), (((0, len(PROMPT)),),), Room(1), nothing)
     assert all(abs(value) < 1e6 for value in swept.scores[0])
 
 
 def test_suppression_raises_nothing_where_the_formula_lowers(llama: Model) -> None:
     """A naive multiplication of negative scores raises attention; here a knocked column has exactly no influence."""
     other = (*PROMPT[:7], 99, *PROMPT[8:])
-    one = sweep(llama, score(llama, PROMPT, ANSWER), (((7, 8),),), 1, nothing).scores
-    two = sweep(llama, score(llama, other, ANSWER), (((7, 8),),), 1, nothing).scores
+    one = sweep(llama, score(llama, PROMPT, ANSWER), (((7, 8),),), Room(1), nothing).scores
+    two = sweep(llama, score(llama, other, ANSWER), (((7, 8),),), Room(1), nothing).scores
     assert one[0] == pytest.approx(two[0], abs=2e-5)
 
 
@@ -123,24 +127,72 @@ def various(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.mark.parametrize("reach", ["total", "direct"])
 @given(
     given_to=st.lists(st.tuples(pieces, st.integers(0, 2)), min_size=1, max_size=8),
-    rows=st.integers(1, 8),
+    room=st.builds(Room, st.integers(1, 8), st.integers(1, 3)),
     operator=operators,
 )
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_batches_and_shards_do_not_change_the_result(
-    various: tuple[Model, Base], given_to: list[tuple[Runs, int]], rows: int, operator: Operator, reach: Reach
+    various: tuple[Model, Base], given_to: list[tuple[Runs, int]], room: Room, operator: Operator, reach: Reach
 ) -> None:
     """``given_to``: each piece and the shard that measures it."""
     model, base = various
     with families.one_thread():
-        alone = sweep(model, base, [piece for piece, _ in given_to], 1, nothing, operator, reach).scores
+        alone = sweep(model, base, [piece for piece, _ in given_to], Room(1), nothing, operator, reach).scores
         together: dict[int, tuple[float, ...]] = {}
         for shard in {shard for _, shard in given_to}:
             mine = [index for index, (_, owner) in enumerate(given_to) if owner == shard]
-            swept = sweep(model, base, [given_to[index][0] for index in mine], rows, nothing, operator, reach)
+            swept = sweep(model, base, [given_to[index][0] for index in mine], room, nothing, operator, reach)
             together |= dict(zip(mine, swept.scores, strict=True))
     for index, expected in enumerate(alone):
         assert together[index] == pytest.approx(expected, abs=PLANS, rel=0)
+
+
+# -- passes beside each other, and a full memory ---------------------------------------------------------------------
+
+MANY: tuple[Runs, ...] = tuple(((start, start + 2),) for start in range(0, 24, 2))
+
+
+@contextmanager
+def memory_for(network: Any, rows: int) -> Iterator[None]:
+    """A pass of more rows fails, as torch reports it."""
+
+    def check(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        if len(kwargs["input_ids"]) > rows:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
+
+    hook = network.register_forward_pre_hook(check, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_attack_55_a_pass_that_does_not_fit_is_split(llama: Model, at_once: int) -> None:
+    base = score(llama, PROMPT, ANSWER)
+    expected = sweep(llama, base, MANY, Room(1), nothing)
+    with memory_for(llama.network, 2):
+        swept = sweep(llama, base, MANY, Room(6, at_once), nothing)
+    assert swept.halvings == 2 * 3  # 6 pieces: 3 and 3, each of them 1 and 2
+    for found, wanted in zip(swept.scores, expected.scores, strict=True):
+        assert found == pytest.approx(wanted, abs=PLANS, rel=0)
+    with memory_for(llama.network, 0), pytest.raises(MemoryError):
+        sweep(llama, base, MANY, Room(6, at_once), nothing)
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_an_interrupted_sweep_leaves_nothing_behind(llama: Model, at_once: int) -> None:
+    base, ids = score(llama, PROMPT, ANSWER), torch.tensor([PROMPT])
+    before, threads = llama.network(input_ids=ids).logits, torch.get_num_threads()
+
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(llama, base, MANY, Room(2, at_once), interrupt)
+    assert torch.equal(llama.network(input_ids=ids).logits, before)
+    assert torch.get_num_threads() == threads
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("sweep")]
 
 
 # -- units of every kind ---------------------------------------------------------------------------------------------
@@ -177,8 +229,8 @@ def test_units_of_every_kind_equal_the_formula(llama: Model, kind: UnitKind, nam
         base = score(llama, prompt.ids, answer)
         for unit, total, near in zip(
             units,
-            sweep(llama, base, [unit.runs for unit in units], 5, nothing).scores,
-            sweep(llama, base, [unit.runs for unit in units], 5, nothing, reach="direct").scores,
+            sweep(llama, base, [unit.runs for unit in units], Room(5), nothing).scores,
+            sweep(llama, base, [unit.runs for unit in units], Room(5), nothing, reach="direct").scores,
             strict=True,
         ):
             slow = reference.log_probabilities(llama.network, prompt.ids, answer, unit.runs)
@@ -195,7 +247,7 @@ def test_real_model_every_unit_equals_the_formula(smollm2: Model) -> None:
     answer = tokenise_answer(smollm2.tokenizer, "Yes, she may.").ids
     units = cut(case, prompt, "word")
     base = score(smollm2, prompt.ids, answer)
-    swept = sweep(smollm2, base, [unit.runs for unit in units], 8, nothing)
+    swept = sweep(smollm2, base, [unit.runs for unit in units], Room(8), nothing)
     worst = max(
         (
             torch.tensor(row, dtype=torch.float64)

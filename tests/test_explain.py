@@ -31,7 +31,7 @@ from attn_audit.measure.gradient import gradients
 from attn_audit.measure.model import Model, load, locate
 from attn_audit.measure.planner import Clock, Planned, Planner
 from attn_audit.measure.prompt import render, tokenise_answer
-from attn_audit.measure.sweep import rounded, sweep
+from attn_audit.measure.sweep import Room, rounded, sweep
 from attn_audit.measure.units import answer_units, cut
 
 BOUND = 1e-4  # nats per answer token, float32
@@ -159,7 +159,9 @@ def test_the_gradient_is_the_slope_of_the_soft_operator(family: str, tmp_path: P
     pieces = families.UNITS[:6]
     found = [gradients(model, [base], [runs], 8.0) for runs in pieces]
     factors = (torch.tensor(step).exp().item(), torch.tensor(-step).exp().item())
-    up, down = (sweep(model, base, pieces, 3, lambda *_: None, Operator("soft", factor)).scores for factor in factors)
+    up, down = (
+        sweep(model, base, pieces, Room(3), lambda *_: None, Operator("soft", factor)).scores for factor in factors
+    )
     for one, above, below in zip(found, up, down, strict=True):
         assert one is not None
         assert one.scores is not None
@@ -293,7 +295,7 @@ def test_settings_that_make_no_sense_are_refused(flags: dict[str, str], sentence
 def test_both_effects_are_measured(llama: Model) -> None:
     found = measured(llama, effect="both")
     pieces = [unit.runs for unit in found.planned.units]
-    direct = sweep(llama, found.bases[0], pieces, 1, lambda *_: None, reach="direct").scores
+    direct = sweep(llama, found.bases[0], pieces, Room(1), lambda *_: None, reach="direct").scores
     assert found.explained.direct is not None
     for one, two in zip(found.explained.direct.scores, direct, strict=True):
         assert one == pytest.approx(two, abs=1e-5)
@@ -331,7 +333,7 @@ def test_the_profile_is_the_band_operator_on_the_highest(llama: Model) -> None:
     assert profile.units == highest(relevance(found.base, found.explained.scores))
     for band, table in zip(profile.bands, profile.scores, strict=True):
         pieces = [found.planned.units[index].runs for index in profile.units]
-        expected = sweep(llama, found.bases[0], pieces, 1, lambda *_: None, Operator(layers=band)).scores
+        expected = sweep(llama, found.bases[0], pieces, Room(1), lambda *_: None, Operator(layers=band)).scores
         for one, two in zip(table, expected, strict=True):
             assert one == pytest.approx(two, abs=1e-5)
 

@@ -16,7 +16,7 @@ from attn_audit.evidence.settings import resolve
 from attn_audit.measure.gradient import gradients
 from attn_audit.measure.model import Model, load, locate
 from attn_audit.measure.packing import pack, pack_all
-from attn_audit.measure.sweep import Swept, sweep
+from attn_audit.measure.sweep import Room, Swept, sweep
 
 ROUNDING = 0.3  # nats per answer token: bfloat16 keeps 8 bits
 
@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def swept(model: Model) -> Swept:
-    return sweep(model, families.base(model), families.UNITS, 3, lambda *_: None)
+    return sweep(model, families.base(model), families.UNITS, Room(3), lambda *_: None)
 
 
 def difference(one: Swept, other: Swept) -> float:
@@ -50,7 +50,7 @@ def test_noise_is_what_an_untouched_row_differs_by(folder: Path) -> None:
     base = families.base(model)
     for layer in base.cache.layers:
         layer.keys = layer.keys + 0.1  # type: ignore[union-attr]
-    assert sweep(model, base, families.UNITS, 3, lambda *_: None).cost.noise > 1e-2
+    assert sweep(model, base, families.UNITS, Room(3), lambda *_: None).cost.noise > 1e-2
 
 
 def test_a_gpu_that_is_not_here_is_refused(folder: Path) -> None:
@@ -115,9 +115,10 @@ def test_the_real_model_packed(smollm2: Model) -> None:
     """Large enough for shapes as in use; on a copy of one layer, since the model is shared between tests."""
     layer = smollm2.network.model.layers[0].mlp.down_proj
     block = torch.nn.Sequential(torch.nn.Linear(layer.in_features, layer.out_features, bias=False))
-    block[0].weight.data = layer.weight.detach().clone()
+    # The layer times the unit matrix: its weights, also where they are packed already.
+    block[0].weight.data = layer(torch.eye(layer.in_features)).T.contiguous()
     x = torch.randn(200, layer.in_features, generator=torch.Generator().manual_seed(0))
-    expected = layer(x)
+    expected = x @ block[0].weight.T
     with_config = torch.nn.Module()
     with_config.block = block
     with_config.config = smollm2.network.config  # type: ignore[assignment]

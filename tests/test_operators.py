@@ -16,7 +16,7 @@ from attn_audit.measure.answer import score
 from attn_audit.measure.attention import Operator
 from attn_audit.measure.model import Model
 from attn_audit.measure.operator_probe import prove
-from attn_audit.measure.sweep import Reach, sweep
+from attn_audit.measure.sweep import Reach, Room, sweep
 
 RUNS = (((0, 3),), ((7, 10),), ((2, 4), (9, 11)))
 
@@ -51,7 +51,7 @@ def test_shifted_ignores_what_a_row_cannot_see(llama: Model) -> None:
     begins (its last token is not read at all)."""
     one = score(llama, families.PROMPT, (40, 41, 42, 43, 44))
     two = score(llama, families.PROMPT, (40, 300, 301, 302, 44))
-    found = [sweep(llama, base, RUNS, 3, lambda *_: None, Operator("shifted", 0.2)).scores for base in (one, two)]
+    found = [sweep(llama, base, RUNS, Room(3), lambda *_: None, Operator("shifted", 0.2)).scores for base in (one, two)]
     assert [row[0] for row in found[0]] == pytest.approx([row[0] for row in found[1]], abs=1e-5)
 
 

@@ -10,7 +10,7 @@ shifts a whole row, which softmax does not notice). Rows inside the unit are lef
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from math import log
@@ -25,6 +25,7 @@ from transformers.masking_utils import eager_mask, sdpa_mask
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.records import OperatorName
 from attn_audit.evidence.settings import Settings
+from attn_audit.measure.layer_bands import Band, remember
 
 MaskFunction = Callable[..., Tensor | None]
 Suppress = Callable[..., AbstractContextManager[None]]
@@ -99,17 +100,18 @@ def suppression(network: Any, operator: Operator = Operator()) -> Iterator[Suppr
             stack.callback(AttentionMaskInterface.register, name, original)
         if operator.name == "shifted":
             stack.enter_context(_shifted_attention(network))
-        bands = stack.enter_context(_band(network, operator.layers)) if operator.layers else None
+        band = Band(network, operator.layers) if operator.layers else None
+        if band is not None:
+            stack.enter_context(band.exchanging())
 
         @contextmanager
         def suppress(columns: Tensor, readers: Tensor | None = None) -> Iterator[None]:
             token = _weakened.set(_Weakened(operator, columns, readers))
             try:
-                yield
+                with nullcontext() if band is None else band.one_pass():
+                    yield
             finally:
                 _weakened.reset(token)
-            if bands is not None:
-                bands.check_and_forget()
 
         yield suppress
 
@@ -143,9 +145,7 @@ def _obeying(original: MaskFunction) -> MaskFunction:
         if weakened is None:
             return visible
         changed = _apply(weakened.operator, visible, weakened.cells(queries, keys), dtype)
-        band = _current_band.get()
-        if band is not None:
-            band.remember(changed, visible)
+        remember(changed, visible)
         return changed
 
     return mask
@@ -222,77 +222,3 @@ def _attend_shifted(
         scores = torch.where(attention_mask == _SUPPRESSED, (scores - least) * operator.factor + least, scores)
     weights = scores.masked_fill(hidden, float("-inf")).softmax(-1).to(query.dtype)
     return (weights @ repeat_kv(value, groups)).transpose(1, 2).contiguous(), None
-
-
-# -- layer bands: the mask is built once for all layers, so it is exchanged layer by layer ---------------------------
-
-
-class _Band:
-    """Gives the untouched mask back to the layers outside ``layers``, and notices when it could not."""
-
-    def __init__(self, network: Any, layers: tuple[int, int]) -> None:
-        self._untouched: list[tuple[Tensor, Tensor]] = []
-        self._exchanged: set[int | None] = set()
-        attending = {
-            index: module
-            for module in network.modules()
-            if "Attention" in type(module).__name__ and (index := _layer_of(module)) is not None
-        }
-        count = network.config.get_text_config().num_hidden_layers
-        if sorted(attending) != list(range(count)):
-            raise UsageError(f"layer bands cannot be applied to {type(network).__name__}; leave --layers out")
-        if not 0 <= layers[0] < layers[1] <= count:
-            raise UsageError(f"layers {layers[0]}:{layers[1]} are not among the model's {count} layers, 0:{count}")
-        self._outside = {index: module for index, module in attending.items() if not layers[0] <= index < layers[1]}
-
-    @property
-    def outside(self) -> dict[int, Any]:
-        """The attention modules whose mask is exchanged, by layer."""
-        return self._outside
-
-    def remember(self, changed: Tensor, untouched: Tensor) -> None:
-        self._untouched.append((changed, untouched))
-
-    def exchange(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        """A forward pre-hook: every argument that is a changed mask becomes the untouched one."""
-        before = len(self._exchanged)
-        new_args = tuple(self._own(module, value) for value in args)
-        new_kwargs = {name: self._own(module, value) for name, value in kwargs.items()}
-        if len(self._exchanged) == before:
-            return args, kwargs
-        return new_args, new_kwargs
-
-    def _own(self, module: Any, value: Any) -> Any:
-        for changed, untouched in self._untouched:
-            if value is changed:
-                self._exchanged.add(_layer_of(module))
-                return untouched
-        return value
-
-    def check_and_forget(self) -> None:
-        """After a forward pass: each layer outside must have been exchanged. Raises UsageError."""
-        complete = self._exchanged == set(self._outside)
-        self._untouched.clear()
-        self._exchanged.clear()
-        if not complete:
-            raise UsageError("layer bands cannot be applied to this model: a layer did not take its mask by itself")
-
-
-def _layer_of(module: Any) -> int | None:
-    """Which layer an attention module is told it stands in; GPT-Neo's call it ``layer_id``."""
-    index = getattr(module, "layer_idx", getattr(module, "layer_id", None))
-    return index if isinstance(index, int) else None
-
-
-_current_band: ContextVar[_Band | None] = ContextVar("current_band", default=None)
-
-
-@contextmanager
-def _band(network: Any, layers: tuple[int, int]) -> Iterator[_Band]:
-    band = _Band(network, layers)
-    with ExitStack() as stack:
-        token = _current_band.set(band)
-        stack.callback(_current_band.reset, token)
-        for module in band.outside.values():
-            stack.callback(module.register_forward_pre_hook(band.exchange, with_kwargs=True).remove)
-        yield band

@@ -28,7 +28,7 @@ from attn_audit.measure.gradient import Gradients, gradients
 from attn_audit.measure.model import Model
 from attn_audit.measure.operator_probe import prove
 from attn_audit.measure.planner import Clock, Planned, Planner
-from attn_audit.measure.sweep import Progress, Reach, Runs, batch_rows, rounded, sweep
+from attn_audit.measure.sweep import Progress, Reach, Runs, room, rounded, sweep
 from attn_audit.measure.units import answer_units
 
 _ROUND = 0.6  # of the time that is left is filled at a time, so that the pace is known better for the next round
@@ -78,8 +78,8 @@ class Sweeps:
         """Scores of ``pieces`` for one answer."""
         if not pieces:
             return ()
-        rows = batch_rows(self.model, base, self.settings.max_memory, reach)
-        swept = sweep(self.model, base, pieces, rows, self._progress, operator, reach)
+        fitting = room(self.model, base, self.settings.max_memory, reach)
+        swept = sweep(self.model, base, pieces, fitting, self._progress, operator, reach)
         self.halvings += swept.halvings
         self.cost = Sweep(
             batch_rows=max(self.cost.batch_rows, swept.cost.batch_rows),

@@ -64,9 +64,11 @@ def _prove_graded(network: Any, ids: Tensor) -> None:
 
 def _logits(network: Any, ids: Tensor, operator: Operator | None) -> Tensor:
     """With a column in the middle weakened, or untouched where there is no operator."""
+    # As in a sweep: told which rows are kept by a number only, Gemma 4 cuts its masks to size for its upper layers.
+    options = {"input_ids": ids, "logits_to_keep": torch.arange(ids.shape[1], device=ids.device)}
     if operator is None:
-        return network(input_ids=ids).logits  # type: ignore[no-any-return]
-    columns = torch.zeros(1, ids.shape[1], dtype=torch.bool)
+        return network(**options).logits  # type: ignore[no-any-return]
+    columns = torch.zeros(1, ids.shape[1], dtype=torch.bool, device=ids.device)
     columns[0, _TOKENS // 3] = True
     with torch.inference_mode(), suppression(network, operator) as suppress, suppress(columns):
-        return network(input_ids=ids).logits  # type: ignore[no-any-return]
+        return network(**options).logits  # type: ignore[no-any-return]

@@ -14,7 +14,7 @@ from attn_audit.measure.alike import alike
 from attn_audit.measure.answer import Base
 from attn_audit.measure.gradient import fits
 from attn_audit.measure.model import Model
-from attn_audit.measure.sweep import Reach, Runs, batch_rows, cost_of, plan, row_bytes, weight_bytes
+from attn_audit.measure.sweep import Reach, Runs, cost_of, plan, room, row_bytes, weight_bytes
 from attn_audit.measure.units import cut
 
 _EACH_PASS = 64  # tokens that could be computed in the time that every pass takes for itself (the weights are read)
@@ -96,7 +96,7 @@ class Planner:
         return sum((self._sweep(base, pieces, reach) for base in self._bases), Work())
 
     def _sweep(self, base: Base, pieces: Sequence[Runs], reach: Reach) -> Work:
-        rows = batch_rows(self._model, base, self._settings.max_memory, reach)
+        rows = room(self._model, base, self._settings.max_memory, reach).rows
         cost = cost_of(plan(pieces, len(base.prompt), rows, reach), base.inputs.shape[1])
         return Work(cost.passes, cost.forward_tokens)
 
@@ -135,11 +135,11 @@ class Planner:
         return max(1, round(_LEAST_SHARE * len(units)))
 
     def _gigabytes(self) -> float:
-        """The largest pass beside the weights."""
-        largest = max(
-            batch_rows(self._model, base, self._settings.max_memory) * row_bytes(self._model, base)
-            for base in self._bases
-        )
+        """The weights, and the largest passes that run at once."""
+        largest = 0
+        for base in self._bases:
+            fitting = room(self._model, base, self._settings.max_memory)
+            largest = max(largest, fitting.rows * fitting.at_once * row_bytes(self._model, base))
         return (weight_bytes(self._model) + largest) / 1e9
 
 

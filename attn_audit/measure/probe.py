@@ -158,7 +158,7 @@ def _reuse(network: Any, ids: Tensor, suppress: Suppress, untouched: Tensor) -> 
     with suppress(knocked):
         cut = _logits(network, ids, rows, use_cache=False)[:, rows >= start]
         following = torch.arange(length - start)
-        reused = _logits(network, ids[:, start:], following, past_key_values=prefix(cache, start, 1))
+        reused = _logits(network, ids[:, start:], following, past_key_values=prefix(cache, start))
     return _largest(untouched - empty), _largest(cut - reused)
 
 

@@ -7,7 +7,10 @@ nothing before them can see it. Only what follows is computed again; this is exa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,12 +30,20 @@ Progress = Callable[[int, int], None]  # pieces done, pieces in all
 Runs = tuple[tuple[int, int], ...]  # start:stop of the positions that are suppressed together
 Reach = Literal["total", "direct"]  # which later rows obey: all of them, or those that predict the answer
 _MOST_ROWS: dict[tuple[str, Reach], int] = {
-    ("cpu", "total"): 8,  # more rows share a start less often and no longer fill the processor better
+    ("cpu", "total"): 6,  # more rows share a start less often and no longer fill the processor better
     ("cpu", "direct"): 32,  # all start at the answer, so that more rows read the weights less often
     ("cuda", "total"): 64,
     ("cuda", "direct"): 256,
 }
 _LIVE_COPIES = 12  # activations of one layer that exist at a time, in multiples of (rows, tokens, width)
+
+
+@dataclass(frozen=True)
+class Room:
+    """What the memory has room for: ``rows`` of a pass, that is pieces measured together, and passes ``at_once``."""
+
+    rows: int
+    at_once: int = 1
 
 
 @dataclass(frozen=True)
@@ -89,62 +100,56 @@ def weight_bytes(model: Model) -> int:
 
 
 def row_bytes(model: Model, base: Base, reach: Reach = "total") -> int:
-    """What one row of a pass needs beside the weights: its keys and values twice (the shared beginning and its own),
-    the activations of a layer, its scores, and the logits of the answer."""
+    """What one row of a pass needs beside the weights: the keys and values of the layer at work, once more for each
+    head that shares them; the activations of a layer, its scores, and the logits of the answer."""
     config = model.network.config.get_text_config()
     tokens = base.inputs.shape[1]
-    cached = sum(keys.numel() + values.numel() for keys, values in keys_and_values(base.cache))
+    kept = max(keys.numel() + values.numel() for keys, values in keys_and_values(base.cache))
+    sharing = config.num_attention_heads // (getattr(config, "num_key_value_heads", None) or 1)
     queries = tokens if reach == "total" else len(base.answer)
     activations = _LIVE_COPIES * queries * config.hidden_size
     scores = 2 * config.num_attention_heads * queries * tokens
     logits = 2 * len(base.answer) * config.vocab_size
-    return int(model.network.dtype.itemsize * (2 * cached + activations + scores + logits))
+    return int(model.network.dtype.itemsize * ((1 + sharing) * kept + activations + scores + logits))
 
 
-def batch_rows(model: Model, base: Base, max_memory: float, reach: Reach = "total") -> int:
-    """How many pieces fit one pass in ``max_memory`` GB beside the weights: a function of model, prompt and setting
-    alone, never of what happens to be free, so that evidence does not depend on the moment."""
-    free = max_memory * 1e9 - weight_bytes(model)
-    most = _MOST_ROWS[model.device.type, reach]
-    return int(min(most, max(1, free // row_bytes(model, base, reach))))
+def room(model: Model, base: Base, max_memory: float, reach: Reach = "total") -> Room:
+    """What fits ``max_memory`` GB beside the weights. The rows are a function of model, prompt and setting alone, never
+    of what happens to be free or of the number of threads, so that evidence does not depend on either.
+
+    On the processor, passes run beside each other, one for each thread where that many fit: threads that share a pass
+    wait for each other after each of its thousands of steps.
+    """
+    free, one = max_memory * 1e9 - weight_bytes(model), row_bytes(model, base, reach)
+    rows = int(min(_MOST_ROWS[model.device.type, reach], max(1, free // one)))
+    threads = torch.get_num_threads() if model.device.type == "cpu" else 1
+    return Room(rows, int(min(threads, max(1, free // (rows * one)))))
 
 
 def sweep(
     model: Model,
     base: Base,
     pieces: Sequence[Runs],
-    rows: int,
+    room: Room,
     progress: Progress,
     operator: Operator = Operator(),  # noqa: B008  (immutable)
     reach: Reach = "total",
 ) -> Swept:
     """Each piece suppressed on its own. Raises CaseError where a score is not a number, MemoryError where one piece
     alone does not fit, UsageError where the operator cannot be applied to the model."""
-    planned = plan(pieces, len(base.prompt), rows, reach)
+    planned = plan(pieces, len(base.prompt), room.rows, reach)
     scores = torch.empty(len(pieces), len(base.answer))
-    waiting, halvings, done = list(reversed(planned)), 0, 0
+    halvings, done, noise = 0, 0, 0.0
     expected = base.log_probabilities.cpu()
-    untouched, noise = {planned[index] for index in (0, len(planned) // 2, -1)}, 0.0
-    with torch.inference_mode(), suppression(model.network, operator) as suppress:
-        while waiting:
-            batch = waiting.pop()
-            try:
-                rows_of = [pieces[index] for index in batch.pieces] + [()] * (batch in untouched)
-                with as_memory_error():
-                    found = _measure(model, base, rows_of, batch.start, reach, suppress)
-            except MemoryError:
-                if batch in untouched:
-                    untouched.discard(batch)
-                    waiting.append(batch)
-                    continue
-                if len(batch.pieces) == 1:
-                    raise
-                waiting += reversed(batch.halves())
-                halvings += 1
-                continue
-            scores[list(batch.pieces)] = found[: len(batch.pieces)]
-            for row in found[len(batch.pieces) :]:
+    with (
+        suppression(model.network, operator) as suppress,
+        closing(_passes(_Asked(model, base, pieces, reach, suppress), planned, room.at_once)) as passes,
+    ):
+        for batch, found in passes:
+            scores[list(batch.pieces)] = found.scores
+            for row in found.untouched:
                 noise = max(noise, abs(float((row - expected).sum())))
+            halvings += found.halvings
             done += len(batch.pieces)
             progress(done, len(pieces))
     if not torch.isfinite(scores).all():
@@ -158,19 +163,79 @@ def rounded(values: Tensor) -> tuple[float, ...]:
     return tuple(round(value, DECIMALS) + 0.0 for value in values.tolist())
 
 
-def _measure(model: Model, base: Base, pieces: Sequence[Runs], start: int, reach: Reach, suppress: Suppress) -> Tensor:
-    """One pass from position ``start`` on: (pieces, answer tokens), nats, on the CPU."""
-    inputs, device = base.inputs, model.device
-    n, m = len(base.prompt), len(base.answer)
-    columns = torch.zeros(len(pieces), inputs.shape[1], dtype=torch.bool)  # (pieces, positions)
-    for row, runs in enumerate(pieces):
+@dataclass(frozen=True)
+class _Asked:
+    """What all passes of a sweep have in common."""
+
+    model: Model
+    base: Base
+    pieces: Sequence[Runs]
+    reach: Reach
+    suppress: Suppress
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Of one batch: (pieces, answer tokens) and (untouched rows, answer tokens) nats, on the CPU; ``halvings``: how
+    often it was split."""
+
+    scores: Tensor
+    untouched: Tensor
+    halvings: int
+
+
+def _passes(asked: _Asked, planned: Sequence[Batch], at_once: int) -> Generator[tuple[Batch, _Found]]:
+    """The batches as they are done, an untouched row in the first, the middle and the last of them."""
+    if not planned:
+        return
+    riding = {0, len(planned) // 2, len(planned) - 1}
+    jobs = [(batch, ((),) if number in riding else ()) for number, batch in enumerate(planned)]
+    if at_once == 1:
+        for batch, riders in jobs:
+            yield batch, _measured(asked, batch, riders)
+        return
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(at_once, "sweep", torch.set_num_threads, (max(1, threads // at_once),))
+    try:
+        futures = {pool.submit(copy_context().run, _measured, asked, batch, riders): batch for batch, riders in jobs}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # also on Ctrl-C: waits for the passes that have begun
+        torch.set_num_threads(threads)  # what each of them set is the default for new threads, too
+
+
+def _measured(asked: _Asked, batch: Batch, riders: tuple[Runs, ...]) -> _Found:
+    """One pass; in two halves where the memory does not hold it. ``riders`` are measured with it while it is whole."""
+    rows = [*(asked.pieces[index] for index in batch.pieces), *riders]
+    alone = len(rows) == 1
+    try:
+        with torch.inference_mode(), as_memory_error():
+            found = _one_pass(asked, rows, batch.start)
+        return _Found(found[: len(batch.pieces)], found[len(batch.pieces) :], 0)
+    except MemoryError:
+        if alone:
+            raise
+    # Outside of the handler, whose traceback would keep what the failed pass had taken.
+    if riders:
+        return _measured(asked, batch, ())
+    one, other = (_measured(asked, half, ()) for half in batch.halves())
+    return _Found(torch.cat((one.scores, other.scores)), one.untouched, one.halvings + other.halvings + 1)
+
+
+def _one_pass(asked: _Asked, rows: Sequence[Runs], start: int) -> Tensor:
+    """From position ``start`` on: (rows, answer tokens), nats, on the CPU."""
+    base, device = asked.base, asked.model.device
+    inputs, n, m = base.inputs, len(base.prompt), len(base.answer)
+    columns = torch.zeros(len(rows), inputs.shape[1], dtype=torch.bool)  # (rows, positions)
+    for row, runs in enumerate(rows):
         for first, stop in runs:
             columns[row, first:stop] = True
-    readers = (torch.arange(inputs.shape[1]) >= n - 1).to(device) if reach == "direct" else None
-    with suppress(columns.to(device), readers):
-        logits = model.network(
-            input_ids=inputs[:, start:].expand(len(pieces), -1),
-            past_key_values=prefix(base.cache, start, len(pieces)),
+    readers = (torch.arange(inputs.shape[1]) >= n - 1).to(device) if asked.reach == "direct" else None
+    with asked.suppress(columns.to(device), readers):
+        logits = asked.model.network(
+            input_ids=inputs[:, start:].expand(len(rows), -1),
+            past_key_values=prefix(base.cache, start),
             logits_to_keep=torch.arange(n - 1, n + m - 1, device=device) - start,
         ).logits
     return log_probabilities(logits, base.answer).cpu()
