@@ -9,21 +9,23 @@ from attn_audit.cases import not_evaluated
 from attn_audit.evidence.digest import canonical, sha256
 from attn_audit.evidence.errors import CaseError
 from attn_audit.evidence.host import Host
-from attn_audit.evidence.records import (
+from attn_audit.evidence.measured import (
     AnswerPart,
     AnswerScore,
+    Evidence,
+    Observed,
+    Run,
+    Setting,
+    Signer,
+    Tool,
+)
+from attn_audit.evidence.records import (
     AnswerText,
     BatchInfo,
     Case,
     Content,
-    Evidence,
-    Observed,
     Prompt,
-    Run,
     Scores,
-    Setting,
-    Signer,
-    Tool,
 )
 from attn_audit.evidence.settings import Settings
 from attn_audit.judge.parts import answer_parts

@@ -16,7 +16,17 @@ from attn_audit.evidence.errors import CaseError, Incomplete, Stopped, UsageErro
 from attn_audit.evidence.host import Host
 from attn_audit.evidence.identity import files_of, manifest, root_of
 from attn_audit.evidence.keys import SigningKey
-from attn_audit.evidence.records import Case, Content, Evidence, Record, Setting, Signer, Tool
+from attn_audit.evidence.measured import (
+    Evidence,
+    Setting,
+    Signer,
+    Tool,
+)
+from attn_audit.evidence.records import (
+    Case,
+    Content,
+    Record,
+)
 from attn_audit.evidence.settings import Settings
 from attn_audit.evidence.statements import Plan, PlannedCase, Seal, SealedCase, plan_subjects, seal_subjects, summary
 from attn_audit.evidence.store import Measured, StoredCases

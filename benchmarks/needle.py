@@ -20,7 +20,8 @@ from squad import case_of, items
 
 from attn_audit.audit import Terms, audit_case
 from attn_audit.evidence.host import Host
-from attn_audit.evidence.records import BatchInfo, Content, Evidence, Tool
+from attn_audit.evidence.measured import Evidence, Tool
+from attn_audit.evidence.records import BatchInfo, Content
 from attn_audit.evidence.settings import Settings
 from attn_audit.judge.relevance import ranking
 from attn_audit.measure.model import Model, load, locate, set_threads

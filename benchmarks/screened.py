@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from squad import NOW, Item, case_of, items
 
-from attn_audit.evidence.records import Screening
+from attn_audit.evidence.measured import Screening
 from attn_audit.evidence.settings import Settings
 from attn_audit.judge.relevance import ranking, relevance
 from attn_audit.judge.screening import SHARE, looks, promising

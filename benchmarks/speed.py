@@ -230,7 +230,7 @@ def middle(results: list[Result], name: str) -> float:
 
 def _agreement(done: dict[str, list[Result]]) -> list[str]:
     """The same question was asked: one base for all, and the naive scores are ours."""
-    bases = {name: results[0]["base"] for name, results in done.items()}
+    bases = {name: results[0]["base"] for name, results in done.items() if METHODS[name].dtype == "float32"}
     lines = []
     if bases:
         spread = max(bases.values()) - min(bases.values())

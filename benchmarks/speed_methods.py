@@ -14,7 +14,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from attn_audit.evidence.records import Unit
+from attn_audit.evidence.measured import Unit
+from attn_audit.evidence.settings import NumberFormat
 from attn_audit.judge.screening import looks, promising, share_of
 from attn_audit.measure.answer import Base, log_probabilities
 from attn_audit.measure.attention import Operator
@@ -45,11 +46,14 @@ class Setup:
 @dataclass(frozen=True)
 class Method:
     """``note`` says what is computed. ``prepare`` is None for what runs in an environment of its own; ``work`` is
-    whether forward passes are all that it computes, so that its arithmetic can be counted from them."""
+    whether forward passes are all that it computes, so that its arithmetic can be counted from them; ``network`` is
+    the model as transformers loads it, or as the package does, which may pack its weights (measure/packing.py)."""
 
     note: str
     prepare: Callable[[Setup], Run] | None
     work: Literal["forward", "backward too"] = "forward"
+    network: Literal["plain", "ours"] = "plain"
+    dtype: NumberFormat = "float32"
 
 
 # -- naive: full passes, the mask written out, nothing reused -------------------------------------------------------
@@ -59,7 +63,8 @@ def naive(setup: Setup, rows: int, logits: Literal["all", "answer"]) -> Run:
     """One full pass for every ``rows`` pieces, with an explicit mask of four dimensions."""
     base, network = setup.base, setup.model.network
     n, m = len(base.prompt), len(base.answer)
-    predicting = torch.arange(n - 1, n + m - 1)
+    device = base.prompt.device
+    predicting = torch.arange(n - 1, n + m - 1, device=device)
 
     def run() -> Scores:
         scores: list[list[float]] = []
@@ -67,7 +72,7 @@ def naive(setup: Setup, rows: int, logits: Literal["all", "answer"]) -> Run:
             group = setup.pieces[first : first + rows]
             found = network(
                 input_ids=base.inputs.expand(len(group), -1),
-                attention_mask=knockout(group, base.inputs.shape[1]),
+                attention_mask=knockout(group, base.inputs.shape[1]).to(device),
                 use_cache=False,
                 logits_to_keep=0 if logits == "all" else predicting,
             ).logits
@@ -192,7 +197,12 @@ METHODS: dict[str, Method] = {
         "Inseq saliency: one backward pass an answer token", partial(inseq, name="saliency"), "backward too"
     ),
     "attnlrp": Method("AttnLRP (lxt): one backward pass an answer token; units are tokens", None, "backward too"),
-    "total": Method("ours: knockout, total effect", partial(ours, reach="total")),
-    "direct": Method("ours: knockout, direct effect", partial(ours, reach="direct")),
-    "screened": Method("ours: knockout, total effect, of the promising pieces only", screened, "backward too"),
+    "total": Method("ours: knockout, total effect", partial(ours, reach="total"), network="ours"),
+    "direct": Method("ours: knockout, direct effect", partial(ours, reach="direct"), network="ours"),
+    "screened": Method(
+        "ours: knockout, total effect, of the promising pieces only", screened, "backward too", network="ours"
+    ),
+    "bfloat16": Method(
+        "ours: knockout, total effect, in bfloat16", partial(ours, reach="total"), network="ours", dtype="bfloat16"
+    ),
 }

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -17,9 +17,11 @@ import peak_memory
 import torch
 from speed_methods import METHODS, Method, Setup
 from torch import Tensor, nn
+from transformers import AutoModelForCausalLM
 
 from attn_audit.measure.answer import score
-from attn_audit.measure.model import load, locate, set_threads
+from attn_audit.measure.gguf_reading import read_once
+from attn_audit.measure.model import Model, load, locate, set_threads
 
 TRIALS = 5
 _SETTLING = 0.05  # seconds of work before the first trial counts
@@ -119,11 +121,12 @@ KERNELS: dict[str, Kernel] = {"F.linear": plain, "oneDNN packed": packed}
 
 
 @torch.inference_mode()
-def best(wanted: Sequence[Product]) -> dict[str, float]:
+def best(wanted: Sequence[Product], dtype: torch.dtype) -> dict[str, float]:
     """GFLOP/s of each kernel over these products: alternating, the fastest of several trials of each."""
     seconds = dict.fromkeys(KERNELS, 0.0)
     for product in wanted:
-        given, weight = torch.randn(product.rows, product.inputs), torch.randn(product.outputs, product.inputs)
+        given = torch.randn(product.rows, product.inputs, dtype=dtype)
+        weight = torch.randn(product.outputs, product.inputs, dtype=dtype)
         runs = {name: kernel(weight, product.rows) for name, kernel in KERNELS.items()}
         _settle(runs, given)
         fastest = dict.fromkeys(KERNELS, float("inf"))
@@ -155,13 +158,13 @@ def _timed(run: Callable[[Tensor], Tensor], given: Tensor) -> float:
 def measure(job: dict[str, Any]) -> dict[str, Any]:
     """Seconds, peak memory above the loaded model, what was computed, and the machine's best for it."""
     set_threads(job["threads"])
-    model = load(locate(job["model"]), seed=0)
-    base = score(model, tuple(job["prompt"]), tuple(job["answer"]))  # also the pass that warms up
-    pieces = tuple(tuple((start, stop) for start, stop in runs) for runs in job["pieces"])
-    setup = Setup(model, base, pieces, job["rendered"], tuple(job["ends"]), job["max_memory"])
     method = METHODS[job["method"]]
     if method.prepare is None:
         raise SystemExit("it runs in an environment of its own")
+    model = loaded(job["model"], method)
+    base = score(model, tuple(job["prompt"]), tuple(job["answer"]))  # also the pass that warms up
+    pieces = tuple(tuple((start, stop) for start, stop in runs) for runs in job["pieces"])
+    setup = Setup(model, base, pieces, job["rendered"], tuple(job["ends"]), job["max_memory"])
     run = method.prepare(setup)
     before = peak_memory.settled()
     with counted(model.network) as count:
@@ -181,11 +184,24 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def loaded(name: str, method: Method) -> Model:
+    """The model, its network as the method wants it."""
+    located = locate(name)
+    model = load(located, seed=0, dtype=method.dtype)
+    if method.network == "ours":
+        return model
+    with read_once():
+        plain = AutoModelForCausalLM.from_pretrained(
+            **located.load_from, dtype=torch.float32, attn_implementation="sdpa"
+        )
+    return replace(model, network=plain.eval().requires_grad_(requires_grad=False))
+
+
 def _arithmetic(network: Any, method: Method, count: Count) -> dict[str, Any]:
     """Left out where backward passes are part of the work: they are not counted."""
     if method.work != "forward":
         return {}
-    return {"operations": operations(network, count), "best": best(products(network, count))}
+    return {"operations": operations(network, count), "best": best(products(network, count), network.dtype)}
 
 
 def _versions(*names: str) -> dict[str, str]:

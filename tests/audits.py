@@ -21,7 +21,12 @@ from attn_audit.evidence.envelope import Statement, decode, encode, payload_of, 
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.host import Host
 from attn_audit.evidence.keys import SigningKey, generate
-from attn_audit.evidence.records import Content, Evidence, Record, Setting, Signer
+from attn_audit.evidence.measured import (
+    Evidence,
+    Setting,
+    Signer,
+)
+from attn_audit.evidence.records import Content, Record
 from attn_audit.evidence.settings import resolve
 from attn_audit.evidence.statements import Plan, Seal, Summary, plan_subjects, seal_subjects, summary
 from attn_audit.evidence.store import StoredCases

@@ -12,40 +12,42 @@ from itertools import pairwise
 from typing import Any
 
 from attn_audit.evidence import digest
-from attn_audit.evidence.records import (
+from attn_audit.evidence.measured import (
     AnswerPart,
-    AnswerPattern,
     AnswerScore,
     AnswerSources,
-    AnswerText,
     AnswerUnit,
-    BatchInfo,
-    Case,
-    Content,
     ContrastScore,
     DirectEffect,
     Evidence,
     FileDigest,
     Group,
-    Message,
     Method,
     ModelIdentity,
-    NamedSpans,
     Observed,
     Probe,
     Profile,
-    Prompt,
     Run,
-    Scores,
     Screening,
-    Segment,
     Setting,
     Signer,
-    Span,
     Sweep,
     Tool,
     Unit,
     Warn,
+)
+from attn_audit.evidence.records import (
+    AnswerPattern,
+    AnswerText,
+    BatchInfo,
+    Case,
+    Content,
+    Message,
+    NamedSpans,
+    Prompt,
+    Scores,
+    Segment,
+    Span,
 )
 from attn_audit.evidence.statements import Plan, PlannedCase, Seal, SealedCase
 from attn_audit.judge.parts import answer_parts

@@ -20,7 +20,13 @@ import families
 import reference
 import tiny
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.records import Case, Message, NamedSpans, Span, UnitKind
+from attn_audit.evidence.records import (
+    Case,
+    Message,
+    NamedSpans,
+    Span,
+    UnitKind,
+)
 from attn_audit.measure import attention
 from attn_audit.measure.answer import Base, score
 from attn_audit.measure.attention import Operator

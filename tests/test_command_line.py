@@ -30,7 +30,12 @@ from attn_audit.audit import Terms, audit_case
 from attn_audit.cli.host import this_host
 from attn_audit.cli.main import main
 from attn_audit.evidence.errors import Incomplete
-from attn_audit.evidence.records import BatchInfo, Case, Evidence, Message, Tool
+from attn_audit.evidence.measured import Evidence, Tool
+from attn_audit.evidence.records import (
+    BatchInfo,
+    Case,
+    Message,
+)
 from attn_audit.evidence.settings import Settings
 from attn_audit.evidence.statements import Seal
 from attn_audit.measure import sweep

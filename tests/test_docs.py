@@ -20,7 +20,16 @@ from attn_audit.cli.signing import PASSPHRASE_VARIABLE
 from attn_audit.evidence.envelope import MEDIA_TYPE, PAYLOAD_TYPE, PREDICATE_TYPES
 from attn_audit.evidence.errors import AuditError
 from attn_audit.evidence.identity import MANIFEST_TYPE
-from attn_audit.evidence.records import AnswerPart, AnswerScore, Content, Evidence, Prompt, Record
+from attn_audit.evidence.measured import (
+    AnswerPart,
+    AnswerScore,
+    Evidence,
+)
+from attn_audit.evidence.records import (
+    Content,
+    Prompt,
+    Record,
+)
 from attn_audit.evidence.settings import ENVIRONMENT_PREFIX, Settings
 from attn_audit.evidence.statements import Plan, Seal, Summary
 from attn_audit.judge.warnings import warnings

@@ -18,7 +18,15 @@ import families
 import reference
 import tiny
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.records import AnswerPattern, AnswerText, Case, Message, Prompt, Span, Unit
+from attn_audit.evidence.measured import Unit
+from attn_audit.evidence.records import (
+    AnswerPattern,
+    AnswerText,
+    Case,
+    Message,
+    Prompt,
+    Span,
+)
 from attn_audit.evidence.settings import Settings, resolve
 from attn_audit.judge.parts import answer_parts
 from attn_audit.judge.relevance import fall, highest, ranking, relevance

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import audits
-from attn_audit.evidence.records import AnswerSources, Evidence
+from attn_audit.evidence.measured import AnswerSources, Evidence
 from attn_audit.judge.relevance import relevance
 
 CASES = """

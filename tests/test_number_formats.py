@@ -13,9 +13,11 @@ import families
 import tiny
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.settings import resolve
+from attn_audit.measure.attention import Operator
 from attn_audit.measure.gradient import gradients
 from attn_audit.measure.model import Model, load, locate
 from attn_audit.measure.packing import pack, pack_all
+from attn_audit.measure.placing import spread
 from attn_audit.measure.sweep import Room, Swept, sweep
 
 ROUNDING = 0.3  # nats per answer token: bfloat16 keeps 8 bits
@@ -62,6 +64,21 @@ def test_a_gpu_that_is_not_here_is_refused(folder: Path) -> None:
 def test_unknown_formats_and_devices_are_refused(name: str, value: str) -> None:
     with pytest.raises(UsageError, match=f"setting {name}"):
         resolve({name: value}, {}, {})
+
+
+def test_weights_in_several_places_give_the_same_map(folder: Path, tmp_path: Path) -> None:
+    """As over several GPUs, for which the CPU and the disk stand in: the library's hooks move what the parts need."""
+    plain, parted = (load(locate(str(folder)), 0) for _ in range(2))
+    on_disk = {"model.layers.1": "disk", "model.norm": "disk"}
+    rest = ("model.embed_tokens", "model.rotary_emb", "model.layers.0", "model.layers.2", "lm_head")
+    spread(parted.network, dict.fromkeys(rest, "cpu") | on_disk, str(tmp_path / "weights"))
+    assert parted.network.model.layers[1].mlp.up_proj.weight.device.type == "meta"
+    for operator in (Operator(), Operator("soft", 0.2), Operator(layers=(1, 2)), Operator("shifted", 0.3)):
+        one, other = (
+            sweep(model, families.base(model), families.UNITS, Room(3), lambda *_: None, operator)
+            for model in (plain, parted)
+        )
+        assert difference(one, other) < 1e-5
 
 
 # -- packing ----------------------------------------------------------------------------------------------------------

@@ -23,7 +23,18 @@ from rich.console import Console
 import make_records as make
 from attn_audit.evidence.digest import canonical, sha256
 from attn_audit.evidence.errors import EvidenceError
-from attn_audit.evidence.records import AnswerUnit, Content, Evidence, Message, Method, Segment, Span, Unit
+from attn_audit.evidence.measured import (
+    AnswerUnit,
+    Evidence,
+    Method,
+    Unit,
+)
+from attn_audit.evidence.records import (
+    Content,
+    Message,
+    Segment,
+    Span,
+)
 from attn_audit.judge.relevance import ranking
 from attn_audit.judge.screening import direct_relevance
 from attn_audit.reports import html, limits, numbers, pdf, templates, terminal, text
@@ -605,6 +616,17 @@ def test_the_record_says_how_pieces_were_chosen_and_what_was_planned(full_page: 
     assert "the most promising, by the gradient of the answer's log-probability" in found
     assert "Seconds planned for the sweep25.0" in section(full_page, "Environment")
     assert "Weights packed for this processoryes" in section(full_page, "Environment")
+
+
+def test_the_rounding_of_a_sweep_is_told() -> None:
+    content, evidence = english()
+    noisy = evidence.sweep.model_copy(update={"noise": 0.0123})
+    page = Page(html.report(content, evidence.model_copy(update={"sweep": noisy})))
+    assert "came out up to 0.012 nats away" in section(page, "How it was measured")
+    assert "rounding alone" not in page.text, "in float32 it is far below what a page prints"
+    short = evidence.model.model_copy(update={"dtype": "bfloat16"})
+    page = Page(html.report(content, evidence.model_copy(update={"sweep": noisy, "model": short})))
+    assert "Computed in bfloat16: rounding alone moved" in section(page, "Can this be relied on?")
 
 
 def test_the_index_says_how_much_was_measured(full: tuple[Content, Evidence]) -> None:

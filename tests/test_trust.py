@@ -23,7 +23,7 @@ from attn_audit.cli.signing import PASSPHRASE_VARIABLE, passphrase, signing_key
 from attn_audit.evidence.envelope import Statement, encode, open_bundle, sign
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.keys import NAMESPACE, SigningKey, generate, load_private, read_private
-from attn_audit.evidence.records import Signer, Tool
+from attn_audit.evidence.measured import Signer, Tool
 from attn_audit.evidence.statements import Plan, plan_subjects
 from attn_audit.evidence.trust import TrustedKey, matches, read_allowed_signers, read_public_key
 from attn_audit.verify.report import Check, Report

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 import tiny
 from attn_audit.evidence.errors import CaseError
-from attn_audit.evidence.records import AnswerText, Case, Message, NamedSpans, Prompt, Span, Unit, UnitKind
+from attn_audit.evidence.measured import Unit
+from attn_audit.evidence.records import (
+    AnswerText,
+    Case,
+    Message,
+    NamedSpans,
+    Prompt,
+    Span,
+    UnitKind,
+)
 from attn_audit.measure.prompt import decode_answer, render, tokenise_answer
 from attn_audit.measure.units import cut, frozen
 

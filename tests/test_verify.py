@@ -25,7 +25,8 @@ from attn_audit.evidence.digest import canonical, parse_canonical, sha256
 from attn_audit.evidence.envelope import PAYLOAD_TYPE, Statement, decode, encode, open_bundle, payload_of, sign
 from attn_audit.evidence.errors import AuditError, EvidenceError, UsageError
 from attn_audit.evidence.keys import SigningKey
-from attn_audit.evidence.records import Content, Evidence, Record, Warn
+from attn_audit.evidence.measured import Evidence, Warn
+from attn_audit.evidence.records import Content, Record
 from attn_audit.evidence.statements import Plan, Seal, Summary, plan_subjects, summary
 from attn_audit.evidence.trust import TrustedKey, read_allowed_signers, read_public_key
 from attn_audit.verify import verify

@@ -54,9 +54,13 @@ transformers {transformers}, in float32, on a CPU.
 *Attention*: which of the library's implementations is used (`eager` where `sdpa` cannot compute what the model needs).
 *Mask*: how the reference gives the model its masks: one for all layers, one for each kind of layer, or added in each
 block, for models that read positions off the mask and accept no explicit one.
+*Refused*: which of the other choices (`--operator soft` and `shifted`, `--layers`) the model is refused for: its own
+code turns an additive mask into all or nothing, changes scores in a way that `shifted` would lose, does not go through
+the library's interface, or builds another mask from the one it is given. All that is not listed is held to the
+reference, too, for the total and the direct effect and for several bands of layers.
 
-| family | class | special about it | attention | mask | difference, nats |
-|---|---|---|---|---|---|
+| family | class | special about it | attention | mask | difference, nats | refused |
+|---|---|---|---|---|---|---|
 """
 REFUSED = """
 Other families that build their masks in the same place will usually pass the probe. They are measured too, but they
@@ -93,8 +97,13 @@ def _accepted(folder: Path, name: str) -> str:
     used = model.network.config.get_text_config()._attn_implementation
     way = WAYS[reference.route(model.network)]
     difference = families.largest_difference(model)
-    cells = (family.title, f"`{model.identity.architecture}`", family.attention, used, way, f"{difference:.0e}")
-    return _row(cells)
+    figures = (used, way, f"{difference:.0e}", _not_with(name))
+    return _row((family.title, f"`{model.identity.architecture}`", family.attention, *figures))
+
+
+def _not_with(name: str) -> str:
+    lists = {"soft": families.NO_SOFT, "shifted": families.NO_SHIFTED, "layers": families.NO_BANDS}
+    return ", ".join(choice for choice, refused in lists.items() if name in refused) or "-"
 
 
 def _refused(folder: Path, name: str) -> str:

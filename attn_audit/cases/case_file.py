@@ -13,7 +13,12 @@ from attn_audit.cases.files import decode, read_bytes, shown
 from attn_audit.cases.patterns import compiled
 from attn_audit.cases.schema import ID_PATTERN, MAX_CHARACTERS, CaseFileSchema, validated
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.records import BatchInfo, Case, Message, Policy
+from attn_audit.evidence.records import (
+    BatchInfo,
+    Case,
+    Message,
+    Policy,
+)
 
 MAX_BATCH_CHARACTERS = 256_000_000
 DEFAULT_NEW_TOKENS = 64

@@ -12,7 +12,14 @@ from attn_audit.case_yaml import Step, Tree, quoted
 from attn_audit.cases.patterns import MATCH_SECONDS, compiled, matches
 from attn_audit.cases.rows import read_rows
 from attn_audit.cases.schema import MAX_CHARACTERS, AnswerPartEntry, CaseEntry, NamedUnit, case_name
-from attn_audit.evidence.records import AnswerPattern, Case, Message, NamedSpans, Policy, Span
+from attn_audit.evidence.records import (
+    AnswerPattern,
+    Case,
+    Message,
+    NamedSpans,
+    Policy,
+    Span,
+)
 
 MAX_SPANS = 10_000
 

@@ -9,7 +9,14 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from attn_audit.case_yaml import Step, Tree, plain, quoted
-from attn_audit.evidence.records import BatchInfo, Index, Limits, Message, Policy, Record
+from attn_audit.evidence.records import (
+    BatchInfo,
+    Index,
+    Limits,
+    Message,
+    Policy,
+    Record,
+)
 
 MAX_CHARACTERS = 1_000_000
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from attn_audit.cli.console import stderr, stdout
-from attn_audit.evidence.records import ModelIdentity
+from attn_audit.evidence.measured import ModelIdentity
 from attn_audit.reports.text import visible
 
 

@@ -21,7 +21,7 @@ from attn_audit.cli.host import this_host
 from attn_audit.cli.signing import signers_beside, signing_key
 from attn_audit.evidence.bundle import CASES
 from attn_audit.evidence.errors import Incomplete, UsageError
-from attn_audit.evidence.records import Setting
+from attn_audit.evidence.measured import Setting
 from attn_audit.evidence.settings import ENVIRONMENT_PREFIX, Origin, Settings, resolve
 from attn_audit.judge.relevance import ranking
 from attn_audit.reports import pdf
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from attn_audit.batch import Finished, Watch
-    from attn_audit.evidence.records import Case, Content, Evidence
+    from attn_audit.evidence.measured import Evidence
+    from attn_audit.evidence.records import Case, Content
     from attn_audit.evidence.statements import Seal, SealedCase
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from attn_audit.cases import case_schema
-from attn_audit.evidence.records import Evidence
+from attn_audit.evidence.measured import Evidence
 
 
 class Kind(StrEnum):

@@ -15,7 +15,7 @@ from typing import Any
 from attn_audit.evidence.digest import canonical, sha256_file
 from attn_audit.evidence.envelope import STATEMENT_TYPE
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.records import FileDigest, ModelIdentity
+from attn_audit.evidence.measured import FileDigest, ModelIdentity
 
 MANIFEST_TYPE = "https://model_signing/signature/v1.0"
 _IGNORED = frozenset({".git", ".gitattributes", ".github", ".gitignore", "model.sig"})

@@ -8,7 +8,15 @@ from typing import Literal, get_args
 from pydantic import Field, ValidationError
 
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.records import Effect, Effort, Method, OperatorName, Record, Setting, UnitKind, ViewFormat
+from attn_audit.evidence.measured import Method, Setting
+from attn_audit.evidence.records import (
+    Effect,
+    Effort,
+    OperatorName,
+    Record,
+    UnitKind,
+    ViewFormat,
+)
 
 ENVIRONMENT_PREFIX = "ATTN_AUDIT_"
 Origin = Literal["flag", "environment", "case file", "default"]

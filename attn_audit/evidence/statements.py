@@ -9,15 +9,17 @@ from pydantic import Field
 
 from attn_audit.evidence.bundle import ATTESTATION, CASES, INDEX, MANIFEST, PLAN, statement_name
 from attn_audit.evidence.digest import salted_text, sha256
-from attn_audit.evidence.records import (
-    Content,
+from attn_audit.evidence.measured import (
     Evidence,
     Method,
-    Record,
     Setting,
-    Sha256,
     Signer,
     Tool,
+)
+from attn_audit.evidence.records import (
+    Content,
+    Record,
+    Sha256,
     ViewFormat,
 )
 

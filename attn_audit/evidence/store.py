@@ -7,7 +7,8 @@ from pathlib import Path
 
 from attn_audit.evidence.bundle import CASES, CONTENT, EVIDENCE, read_file
 from attn_audit.evidence.digest import parse_canonical
-from attn_audit.evidence.records import Content, Evidence
+from attn_audit.evidence.measured import Evidence
+from attn_audit.evidence.records import Content
 from attn_audit.evidence.statements import Seal
 
 Measured = tuple[Content, Evidence]

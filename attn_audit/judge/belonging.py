@@ -9,7 +9,12 @@ from pydantic import ValidationError
 
 from attn_audit.cases import not_evaluated
 from attn_audit.evidence.errors import EvidenceError
-from attn_audit.evidence.records import Content, Evidence, Screening, Setting
+from attn_audit.evidence.measured import (
+    Evidence,
+    Screening,
+    Setting,
+)
+from attn_audit.evidence.records import Content
 from attn_audit.evidence.settings import NOT_SET, Settings
 from attn_audit.judge.parts import answer_parts
 from attn_audit.judge.places import Places, owners

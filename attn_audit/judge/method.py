@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attn_audit.evidence.records import Method
+from attn_audit.evidence.measured import Method
 
 _OPERATORS = {
     "knockout": "hidden from the model's attention",

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from attn_audit.cases.patterns import found_first
-from attn_audit.evidence.records import AnswerPart, AnswerPattern, AnswerText, Scores
+from attn_audit.evidence.measured import AnswerPart
+from attn_audit.evidence.records import (
+    AnswerPattern,
+    AnswerText,
+    Scores,
+)
 from attn_audit.judge.relevance import relevance
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attn_audit.evidence.records import Probe
+from attn_audit.evidence.measured import Probe
 
 TOLERANCE = 1e-3  # logits, float32; sound models stay below 1e-5, others fail by whole logits
 LEAST_EFFECT = 1e-6  # logits

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import fsum
 
-from attn_audit.evidence.records import ContrastScore, Scores
+from attn_audit.evidence.measured import ContrastScore
+from attn_audit.evidence.records import Scores
 
 DECIMALS = 6
 HIGHEST = 5

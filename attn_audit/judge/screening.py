@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil
 
-from attn_audit.evidence.records import DirectEffect, Unit
+from attn_audit.evidence.measured import DirectEffect, Unit
 from attn_audit.judge.relevance import Values, relevance_of_all
 
 SHARE = 0.25  # of the units that the case does not name, where no limit of seconds says otherwise

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from attn_audit.evidence.errors import EvidenceError
-from attn_audit.evidence.records import Content, Evidence, Unit
+from attn_audit.evidence.measured import Evidence, Unit
+from attn_audit.evidence.records import Content
 from attn_audit.judge.tables import tables
 
 _LOWEST = -3.5e38  # nats; a sum of many such values is still a number in double precision

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attn_audit.evidence.records import Evidence, Scores
+from attn_audit.evidence.measured import Evidence
+from attn_audit.evidence.records import Scores
 
 NamedTable = tuple[str, Scores, int, int]  # name in evidence.json, rows, how many rows and columns it must have
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from math import exp, fsum
 
-from attn_audit.evidence.records import AnswerPart, AnswerScore, Prompt, Unit, Warn
+from attn_audit.evidence.measured import (
+    AnswerPart,
+    AnswerScore,
+    Unit,
+    Warn,
+)
+from attn_audit.evidence.records import Prompt
 from attn_audit.judge.relevance import Values, positive_share
 
 _CERTAIN = 0.999

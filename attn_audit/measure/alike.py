@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import torch
 
-from attn_audit.evidence.records import Unit
+from attn_audit.evidence.measured import Unit
 from attn_audit.measure.model import Model
 
 _BLOCK = 1024  # rows of the table of cosines that exist at a time

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -79,6 +79,9 @@ def score(model: Model, prompt: tuple[int, ...], answer: tuple[int, ...]) -> Bas
 
 
 def log_probabilities(logits: Tensor, answer: Tensor) -> Tensor:
-    """(rows, m, vocabulary) logits at the rows that predict the answer -> (rows, m) log p(y_t | ...), nats."""
-    wanted: Any = logits.float()
-    return wanted.gather(-1, answer.expand(len(wanted), -1)[..., None])[..., 0] - wanted.logsumexp(-1)  # type: ignore[no-any-return]
+    """(rows, m, vocabulary) logits at the rows that predict the answer -> (rows, m) log p(y_t | ...), nats.
+
+    Row by row: what is summed over the vocabulary would otherwise stand in the memory once more for all of them.
+    """
+    rows = (row.float() for row in logits)
+    return torch.stack([row.gather(-1, answer[:, None])[:, 0] - row.logsumexp(-1) for row in rows])

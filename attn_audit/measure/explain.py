@@ -8,17 +8,16 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.records import (
+from attn_audit.evidence.measured import (
     AnswerSources,
-    AnswerText,
     ContrastScore,
     DirectEffect,
     Group,
     Profile,
-    Scores,
     Screening,
     Sweep,
 )
+from attn_audit.evidence.records import AnswerText, Scores
 from attn_audit.evidence.settings import Settings
 from attn_audit.judge.relevance import Table, highest, relevance
 from attn_audit.judge.screening import direct_relevance, looks, promising, share_of

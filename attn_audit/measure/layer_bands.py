@@ -23,16 +23,16 @@ class _Pass:
     exchanged: set[int] = field(default_factory=set)
 
     def own(self, value: Any) -> Tensor | None:
-        """The untouched mask in the place of ``value``, where that is a changed one; some models turn the mask into
-        another number type (MPT) before the layers get it."""
+        """The untouched mask in the place of ``value``, where that is a changed one; some get to the layers in another
+        number type (MPT) or on another device (weights over several GPUs)."""
         for changed, untouched in self.masks:
             if value is changed:
                 return untouched
         if not isinstance(value, Tensor):
             return None
         for changed, untouched in self.masks:
-            if value.shape == changed.shape and torch.equal(value, changed.to(value.dtype)):
-                return untouched.to(value.dtype)
+            if value.shape == changed.shape and torch.equal(value, changed.to(value)):
+                return untouched.to(value)
         return None
 
 

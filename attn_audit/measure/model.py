@@ -15,7 +15,11 @@ from typing import Any
 from attn_audit.evidence.digest import sha256
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.identity import files_of, root_of
-from attn_audit.evidence.records import FileDigest, ModelIdentity, Probe
+from attn_audit.evidence.measured import (
+    FileDigest,
+    ModelIdentity,
+    Probe,
+)
 from attn_audit.evidence.settings import NumberFormat
 
 # Read by huggingface_hub when it is first imported: from here on nothing is asked of any network.
@@ -28,6 +32,7 @@ import transformers
 
 from attn_audit.measure.gguf_reading import read_once
 from attn_audit.measure.packing import pack
+from attn_audit.measure.placing import find_device, place
 from attn_audit.measure.probe import context_length, probe, probe_moved
 
 EMBEDDED = "smollm2"
@@ -107,7 +112,7 @@ def locate(model: str) -> LocatedModel:
 def load(located: LocatedModel, seed: int, dtype: NumberFormat = "float32", device: str = "cpu") -> Model:
     """Load in float32 on the CPU and probe (measure/probe.py); then move to the device and to the number format that
     are asked for, and see there that suppression still cuts. Raises UsageError with the reason of a refusal."""
-    where = _device(device)
+    where = find_device(device)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     try:
@@ -124,21 +129,10 @@ def load(located: LocatedModel, seed: int, dtype: NumberFormat = "float32", devi
         parameter.requires_grad_(requires_grad=False)
     found = probe(network, seed)
     if (dtype, where.type) != ("float32", "cpu"):
-        network.to(where, getattr(torch, dtype))
+        place(network, where, dtype)
         probe_moved(network, seed)
     identity = _identify(located, network, tokenizer, licence)
     return Model(network, tokenizer, identity, found, packed=pack(network))
-
-
-def _device(name: str) -> torch.device:
-    """``auto``: the first GPU where there is one. Raises UsageError where it is not here."""
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
-        name = "cuda" if gpus else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= gpus:
-        raise UsageError(f"device {name} is not here: this installation of torch finds {gpus} GPUs; use --device cpu")
-    return device
 
 
 class _RefusedByLibrary(Exception):

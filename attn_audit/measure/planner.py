@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from attn_audit.evidence.records import Case, Effort, Prompt, Unit, UnitKind
+from attn_audit.evidence.measured import Unit
+from attn_audit.evidence.records import (
+    Case,
+    Effort,
+    Prompt,
+    UnitKind,
+)
 from attn_audit.evidence.settings import Settings
 from attn_audit.judge.relevance import HIGHEST
 from attn_audit.judge.screening import share_of

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.records import Probe
+from attn_audit.evidence.measured import Probe
 from attn_audit.judge.probe import LEAST_EFFECT, TOLERANCE
 from attn_audit.measure.attention import Suppress, suppression
 from attn_audit.measure.cache import prefix

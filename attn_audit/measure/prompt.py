@@ -9,7 +9,12 @@ from itertools import pairwise
 from typing import Any
 
 from attn_audit.evidence.errors import CaseError
-from attn_audit.evidence.records import AnswerText, Message, Prompt, Segment
+from attn_audit.evidence.records import (
+    AnswerText,
+    Message,
+    Prompt,
+    Segment,
+)
 
 # Stand-ins for the messages when the template's own text is looked for: private-use characters, in no real text.
 _STAND_IN = "\ue000{}\ue001"

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from attn_audit.evidence.errors import CaseError
-from attn_audit.evidence.records import Sweep
+from attn_audit.evidence.measured import Sweep
 from attn_audit.judge.relevance import DECIMALS
 from attn_audit.measure.answer import Base, log_probabilities
 from attn_audit.measure.attention import Operator, Suppress, suppression
@@ -109,7 +109,7 @@ def row_bytes(model: Model, base: Base, reach: Reach = "total") -> int:
     queries = tokens if reach == "total" else len(base.answer)
     activations = _LIVE_COPIES * queries * config.hidden_size
     scores = 2 * config.num_attention_heads * queries * tokens
-    logits = 2 * len(base.answer) * config.vocab_size
+    logits = len(base.answer) * config.vocab_size
     return int(model.network.dtype.itemsize * ((1 + sharing) * kept + activations + scores + logits))
 
 

@@ -16,7 +16,15 @@ from typing import Literal
 from icu4py.breakers import SentenceBreaker, WordBreaker
 
 from attn_audit.evidence.errors import CaseError
-from attn_audit.evidence.records import AnswerText, AnswerUnit, Case, Message, Prompt, Span, Unit, UnitKind
+from attn_audit.evidence.measured import AnswerUnit, Unit
+from attn_audit.evidence.records import (
+    AnswerText,
+    Case,
+    Message,
+    Prompt,
+    Span,
+    UnitKind,
+)
 from attn_audit.judge.places import Places, owners
 
 PieceKind = Literal["token", "word", "sentence", "paragraph", "field", "named"]

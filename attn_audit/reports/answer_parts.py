@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import fsum
 
-from attn_audit.evidence.records import AnswerPart, AnswerUnit, Content, Evidence
+from attn_audit.evidence.measured import (
+    AnswerPart,
+    AnswerUnit,
+    Evidence,
+)
+from attn_audit.evidence.records import Content
 from attn_audit.judge.relevance import by_token, ranking
 from attn_audit.reports.heatmap import largest, level
 from attn_audit.reports.numbers import nats, probability

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attn_audit.evidence.records import Content, Evidence
+from attn_audit.evidence.measured import Evidence
+from attn_audit.evidence.records import Content
 from attn_audit.judge.relevance import by_token
 from attn_audit.reports.numbers import nats, probability
 from attn_audit.reports.pieces import Piece

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import fsum
 
-from attn_audit.evidence.records import Evidence, Group
+from attn_audit.evidence.measured import Evidence, Group
 from attn_audit.judge.relevance import relevance_of_all
 from attn_audit.reports.numbers import nats
 from attn_audit.reports.pieces import Piece

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from attn_audit.evidence.records import Content, Evidence
+from attn_audit.evidence.measured import Evidence
+from attn_audit.evidence.records import Content
 from attn_audit.judge.relevance import Values
 from attn_audit.reports.numbers import nats, short_nats
 from attn_audit.reports.spans import Fragment

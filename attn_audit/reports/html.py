@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from attn_audit.evidence.errors import EvidenceError
-from attn_audit.evidence.records import Content, Evidence
+from attn_audit.evidence.measured import Evidence
+from attn_audit.evidence.records import Content
 from attn_audit.evidence.statements import Plan, Seal, SealedCase
 from attn_audit.reports.fit import check_lengths
 from attn_audit.reports.numbers import size

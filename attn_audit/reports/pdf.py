@@ -11,7 +11,8 @@ from io import BytesIO
 
 from attn_audit.evidence.digest import canonical, sha256
 from attn_audit.evidence.errors import EvidenceError, UsageError
-from attn_audit.evidence.records import Content, Evidence
+from attn_audit.evidence.measured import Evidence
+from attn_audit.evidence.records import Content
 from attn_audit.reports.html import page
 from attn_audit.reports.text import code_point
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attn_audit.evidence.records import Content, Evidence, Unit
+from attn_audit.evidence.measured import Evidence, Unit
+from attn_audit.evidence.records import Content
 from attn_audit.reports.spans import Extract, unit_extracts
 from attn_audit.reports.text import exact, shortened
 

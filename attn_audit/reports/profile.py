@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from attn_audit.evidence.records import Evidence, Profile
+from attn_audit.evidence.measured import Evidence, Profile
 from attn_audit.judge.relevance import fall
 from attn_audit.reports.numbers import nats
 from attn_audit.reports.pieces import Piece

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attn_audit.evidence.records import Evidence
+from attn_audit.evidence.measured import Evidence
 from attn_audit.judge.relevance import positive_share, ranking
 from attn_audit.judge.screening import direct_relevance
 from attn_audit.reports.heatmap import NOT_MEASURED, largest, level

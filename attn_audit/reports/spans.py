@@ -10,7 +10,8 @@ from itertools import accumulate, pairwise
 from icu4py.breakers import CharacterBreaker
 
 from attn_audit.evidence.errors import EvidenceError
-from attn_audit.evidence.records import Content, Evidence, Span
+from attn_audit.evidence.measured import Evidence
+from attn_audit.evidence.records import Content, Span
 from attn_audit.reports.fit import inside
 
 _BETWEEN = " … "

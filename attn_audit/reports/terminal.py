@@ -11,7 +11,8 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from attn_audit.evidence.records import Content, Evidence
+from attn_audit.evidence.measured import Evidence
+from attn_audit.evidence.records import Content
 from attn_audit.judge.method import described
 from attn_audit.reports import terminal_tables as tables
 from attn_audit.reports.answer_parts import part_views, step_views

@@ -12,7 +12,8 @@ from rich.panel import Panel
 from rich.style import Style
 from rich.text import Text
 
-from attn_audit.evidence.records import Content, Evidence
+from attn_audit.evidence.measured import Evidence
+from attn_audit.evidence.records import Content
 from attn_audit.judge.relevance import Values
 from attn_audit.reports.heatmap import largest, level, strongest
 from attn_audit.reports.numbers import short_nats

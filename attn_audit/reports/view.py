@@ -7,7 +7,12 @@ from math import fsum
 from typing import Literal
 
 from attn_audit.evidence.digest import canonical, sha256
-from attn_audit.evidence.records import Content, Evidence, Setting, Signer
+from attn_audit.evidence.measured import (
+    Evidence,
+    Setting,
+    Signer,
+)
+from attn_audit.evidence.records import Content
 from attn_audit.judge.method import described, in_words
 from attn_audit.reports.answer_parts import PartView, Steps, part_views, step_views
 from attn_audit.reports.answer_tokens import Tokens, token_rows

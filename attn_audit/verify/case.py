@@ -11,7 +11,8 @@ from attn_audit.evidence.digest import canonical, parse_canonical, sha256
 from attn_audit.evidence.envelope import Statement
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.identity import root_of
-from attn_audit.evidence.records import Content, Evidence, ViewFormat
+from attn_audit.evidence.measured import Evidence
+from attn_audit.evidence.records import Content, ViewFormat
 from attn_audit.evidence.statements import Subjects, Summary, summary
 from attn_audit.evidence.trust import TrustedKey
 from attn_audit.judge.belonging import check_belonging

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from attn_audit.evidence.errors import EvidenceError
-from attn_audit.evidence.records import Content, Evidence
+from attn_audit.evidence.measured import Evidence
+from attn_audit.evidence.records import Content
 from attn_audit.evidence.trust import TrustedKey
 
 CHANGED, UNTRUSTED, NOT_AS_PLANNED = 20, 21, 22

@@ -11,7 +11,7 @@ from attn_audit.evidence import bundle
 from attn_audit.evidence.envelope import Statement, UntrustedSigner, decode, open_bundle, payload_of
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.keys import TEST_MARK
-from attn_audit.evidence.records import Signer
+from attn_audit.evidence.measured import Signer
 from attn_audit.evidence.statements import Plan, Seal, Summary
 from attn_audit.evidence.trust import TrustedKey
 from attn_audit.verify.report import Report
