@@ -32,6 +32,7 @@ from attn_audit.judge.parts import answer_parts
 from attn_audit.judge.relevance import relevance
 from attn_audit.judge.warnings import warnings
 from attn_audit.measure.answer import Base, check_length, generate, score
+from attn_audit.measure.checks import Checker
 from attn_audit.measure.explain import Sweeps, explain
 from attn_audit.measure.model import Model
 from attn_audit.measure.planner import Clock, Planned, Planner
@@ -100,6 +101,8 @@ def audit_case(
     units = planned.units
     relevances = relevance(base, explained.scores, explained.contrast)
     parts = _parts(case, answered.text, base, explained.scores)
+    seconds_sweep = host.timer() - began - seconds_answer
+    checks = Checker(sweeps, units, relevances).run(settings.checks, clock)
     evidence = Evidence(
         tool=terms.tool,
         case_id=case.id,
@@ -124,6 +127,7 @@ def audit_case(
         profile=explained.profile,
         answer_sources=explained.answer_sources,
         parts=parts,
+        checks=checks,
         sweep=explained.cost,
         probe=model.probe,
         warnings=warnings(answer, relevances, units, prompt, parts),
@@ -132,11 +136,12 @@ def audit_case(
             started=started,
             finished=host.now(),
             seconds_answer=round(seconds_answer, 3),
-            seconds_sweep=round(host.timer() - began - seconds_answer, 3),
+            seconds_sweep=round(seconds_sweep, 3),
+            seconds_checks=round(host.timer() - began - seconds_answer - seconds_sweep, 3),
             seconds_planned=None if settings.max_seconds is None else round(planned.seconds, 3),
             threads=host.threads,
             device=model.device.type,
-            halvings=explained.halvings,
+            halvings=sweeps.halvings,
             packed=model.packed,
             host=host.facts,
         ),

@@ -26,7 +26,7 @@ from squad import NOW, Item, case_of, items
 from attn_audit.evidence.measured import Screening
 from attn_audit.evidence.settings import Settings
 from attn_audit.judge.relevance import ranking, relevance
-from attn_audit.judge.screening import SHARE, looks, promising
+from attn_audit.judge.screening import SHARE, promising
 from attn_audit.measure.answer import score
 from attn_audit.measure.explain import Explained, Sweeps, explain
 from attn_audit.measure.model import Model, load, locate, set_threads
@@ -75,15 +75,15 @@ def measure(model: Model, item: Item) -> Outcome:
     screened, seconds_screened = run(Settings(effort="screened"))
     units = Planner(model, case, prompt, bases, Settings()).choose(Clock(lambda: 0.0, 0.0)).units
     base = rounded(bases[0].log_probabilities)
-    screening = screened.screening or Screening(gradient=None, states=None, measured=())
+    screening = screened.screening or Screening(gradient=None, measured=())
+    direct, _ = run(Settings(effect="direct"))
     return Outcome(
         units=len(units),
         top=ranking(relevance(base, full.scores)),
         measured=frozenset(screening.measured),
         order={
-            "both": promising(units, looks(screening.gradient, screening.states, None)),
-            "scores": promising(units, looks(screening.gradient, None, None)),
-            "states": promising(units, looks(None, screening.states, None)),
+            "gradient": promising(units, screening.gradient or ()),
+            "direct": promising(units, relevance(base, direct.scores)),
         },
         seconds_full=seconds_full,
         seconds_screened=seconds_screened,
@@ -105,7 +105,7 @@ def report(console: Console, outcomes: Sequence[Outcome]) -> None:
         f"{sum(o.seconds_screened for o in outcomes) / sum(o.seconds_full for o in outcomes):.2f}"
     )
     table = Table("look", "top", *(f"{share:.0%}" for share in SHARES), box=None)
-    for look in ("both", "scores", "states"):
+    for look in ("gradient", "direct"):
         for top in TOPS:
             kept = (fmean(o.would_keep(look, top, share) for o in outcomes) for share in SHARES)
             table.add_row(look, str(top), *(f"{value:.3f}" for value in kept))

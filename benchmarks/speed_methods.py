@@ -16,10 +16,10 @@ from torch import Tensor
 
 from attn_audit.evidence.measured import Unit
 from attn_audit.evidence.settings import NumberFormat
-from attn_audit.judge.screening import looks, promising, share_of
+from attn_audit.judge.screening import promising, share_of
 from attn_audit.measure.answer import Base, log_probabilities
 from attn_audit.measure.attention import Operator
-from attn_audit.measure.gradient import gradients
+from attn_audit.measure.gradient import gradient
 from attn_audit.measure.model import Model
 from attn_audit.measure.sweep import Reach, Runs, room, sweep
 
@@ -107,16 +107,16 @@ def ours(setup: Setup, reach: Reach) -> Run:
 
 
 def screened(setup: Setup) -> Run:
-    """The package's screening: gradients of all pieces, then the promising share of them suppressed."""
+    """The package's screening: the gradient of all pieces, then the promising share of them suppressed."""
     whole = range(len(setup.pieces))
     units = [Unit(id=str(index), kind="word", spans=(), runs=setup.pieces[index]) for index in whole]
     fitting = room(setup.model, setup.base, setup.max_memory)
 
     def run() -> None:
-        found = gradients(setup.model, [setup.base], setup.pieces, setup.max_memory)
+        found = gradient(setup.model, [setup.base], setup.pieces, setup.max_memory)
         if found is None:
-            raise SystemExit("the gradients do not fit the memory")
-        order = promising(units, looks(found.scores, found.states, None))[: share_of(units)]
+            raise SystemExit("the gradient does not fit the memory")
+        order = promising(units, found)[: share_of(units)]
         sweep(setup.model, setup.base, [setup.pieces[index] for index in order], fitting, silent)
 
     return run

@@ -20,7 +20,7 @@ from attn_audit.measure.sweep import Reach, Room, sweep
 BOUND = 1e-4  # nats per answer token, float32
 PROMPT = tuple(range(5, 33))
 ANSWER = (40, 41, 42, 43)
-BATCHES = (1, 5)
+ROOMS = (Room(1), Room(5, 2))  # one unit in a pass; five, and two passes at once
 UNITS: tuple[tuple[tuple[int, int], ...], ...] = (
     *(((start, start + 1),) for start in range(0, len(PROMPT), 5)),  # single tokens, the first and one near the end
     ((0, 3),),
@@ -82,9 +82,9 @@ def base(model: Model) -> Base:
     return score(model, PROMPT, ANSWER)
 
 
-def swept(model: Model, rows: int) -> torch.Tensor:
-    """(units, answer tokens), nats: by the package, ``rows`` units in a pass."""
-    return torch.tensor(sweep(model, base(model), UNITS, Room(rows), lambda *_: None).scores, dtype=torch.float64)
+def swept(model: Model, room: Room) -> torch.Tensor:
+    """(units, answer tokens), nats: by the package."""
+    return torch.tensor(sweep(model, base(model), UNITS, room, lambda *_: None).scores, dtype=torch.float64)
 
 
 def expected(model: Model) -> torch.Tensor:
@@ -123,7 +123,7 @@ def expected_with(model: Model, operator: Operator, reach: Reach) -> torch.Tenso
 def largest_difference(model: Model) -> float:
     """Of all units, answer tokens and batch shapes, nats."""
     formula = expected(model)
-    return max((swept(model, rows) - formula).abs().max().item() for rows in BATCHES)
+    return max((swept(model, room) - formula).abs().max().item() for room in ROOMS)
 
 
 def refusal(folder: Path, family: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 from attn_audit.evidence import digest
@@ -17,21 +17,26 @@ from attn_audit.evidence.measured import (
     AnswerScore,
     AnswerSources,
     AnswerUnit,
+    Checks,
     ContrastScore,
     DirectEffect,
     Evidence,
+    Faithfulness,
     FileDigest,
     Group,
     Method,
     ModelIdentity,
     Observed,
+    Pair,
     Probe,
     Profile,
+    Reliance,
     Run,
     Screening,
     Setting,
     Signer,
     Sweep,
+    Together,
     Tool,
     Unit,
     Warn,
@@ -50,8 +55,10 @@ from attn_audit.evidence.records import (
     Span,
 )
 from attn_audit.evidence.statements import Plan, PlannedCase, Seal, SealedCase
+from attn_audit.judge.faithfulness import p_value
+from attn_audit.judge.faithfulness import verdict as judged
 from attn_audit.judge.parts import answer_parts
-from attn_audit.judge.relevance import ranking, relevance
+from attn_audit.judge.relevance import highest, ranking, relevance
 from attn_audit.reports.limits import limits_version
 from attn_audit.reports.templates import template_digest
 
@@ -260,8 +267,7 @@ def _beside(said: Content, plain: Evidence) -> dict[str, Any]:
         "contrast": other,
         "direct": DirectEffect(scores=half, contrast=None if other is None else _scores(count, other.base)),
         "screening": Screening(
-            gradient=tuple(0.01 * (u % 7) for u in range(count)),
-            states=tuple(0.02 * (u % 5) for u in range(count)),
+            gradient=tuple(0.02 * (u % 5) for u in range(count)),
             measured=measured,
         ),
         "groups": (
@@ -284,8 +290,37 @@ def _beside(said: Content, plain: Evidence) -> dict[str, Any]:
             ),
         ),
         "parts": _parts(said, base, scores),
+        "checks": checks(found),
         "run": run().model_copy(update={"seconds_planned": 25.0, "packed": True}),
     }
+
+
+def checks(values: Sequence[float | None], verdict: str = "supported") -> Checks:
+    """All checks, at three sizes and with 99 draws: the map beats all of them, half of them, or cannot."""
+    draws = {"supported": 0.2, "not supported": 1.2, "cannot tell": 0.2}[verdict]
+    random = tuple(tuple(draws * size * (n % 10) / 9 for size in (1.0, 2.0, 4.0)) for n in range(99))
+    ours, random = (1.0, 2.0, 4.0), random[: 10 if verdict == "cannot tell" else 99]
+    p = p_value(ours, random)
+    top = highest(values)
+    return Checks(
+        faithfulness=Faithfulness(
+            sizes=(8, 15, 37),
+            comprehensiveness=ours,
+            random_comprehensiveness=random,
+            sufficiency=(3.0, 2.0, 0.5),
+            random_sufficiency=tuple(tuple(4.0 - value for value in one) for one in random),
+            p=p,
+            verdict=judged(p, len(random)),
+        ),
+        reliance=Reliance(suppressed=5.2, deleted=6.1, verdict="input"),
+        together=Together(
+            units=top,
+            together=3 * sum(values[unit] or 0.0 for unit in top),
+            pairs=tuple(Pair(units=pair, together=0.1 * (n + 1)) for n, pair in enumerate(combinations(top, 2))),
+        ),
+        passes=120,
+        forward_tokens=12_345,
+    )
 
 
 def _kept(scores: tuple[tuple[float, ...], ...], measured: tuple[int, ...]) -> Scores:

@@ -234,3 +234,12 @@ def untouched(network: Any, prompt: Sequence[int], answer: Sequence[int]) -> tor
 def _scored(logits: torch.Tensor, prompt_length: int, answer: Sequence[int]) -> torch.Tensor:
     rows = (logits[prompt_length - 1 + t].double() for t in range(len(answer)))
     return torch.stack([torch.log_softmax(row, dim=-1)[token] for row, token in zip(rows, answer, strict=True)])
+
+
+def deleted(network: Any, prompt: Sequence[int], answer: Sequence[int], gone: Runs) -> float:
+    """log p(y | x without the positions in ``gone``), nats: one full pass over what is left."""
+    inside = _positions(gone)
+    left = [token for position, token in enumerate(prompt) if position not in inside]
+    with torch.inference_mode(), eager(network):
+        logits = network(input_ids=torch.tensor([[*left, *answer]]), use_cache=False).logits[0]
+    return float(_scored(logits, len(left), answer).sum())

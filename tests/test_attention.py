@@ -76,6 +76,27 @@ def test_plan_measures_each_unit_once(starts: list[tuple[int, int]], rows: int) 
         assert all(batch.start <= min(units[index][0][1], 39) for index in batch.pieces)
 
 
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.integers(1, 4), st.integers(0, 40))
+def test_no_other_cut_into_batches_takes_less(stops: list[int], rows: int, each_pass: int) -> None:
+    units = tuple(((0, stop),) for stop in stops)
+    length, ordered = 31, sorted(stops)
+
+    def cost(batches: list[list[int]]) -> int:
+        return sum(len(batch) * (length - batch[0]) + each_pass for batch in batches)
+
+    def cuts(left: list[int]) -> Iterator[list[list[int]]]:
+        if not left:
+            yield []
+        for size in range(1, min(rows, len(left)) + 1):
+            for rest in cuts(left[size:]):
+                yield [left[:size], *rest]
+
+    batches = plan(units, length + 1, rows, each_pass=each_pass)
+    found = [[min(stops[index], length) for index in batch.pieces] for batch in batches]
+    assert cost(found) == min(map(cost, cuts(ordered)))
+    assert [batch.start for batch in batches] == [batch[0] for batch in found]
+
+
 def test_rows_of_the_unit_keep_themselves(llama: Model) -> None:
     """The whole prompt as one unit: no row is empty, so nothing is NaN."""
     swept = sweep(llama, score(llama, PROMPT, ANSWER), (((0, len(PROMPT)),),), Room(1), nothing)
@@ -173,13 +194,20 @@ def memory_for(network: Any, rows: int) -> Iterator[None]:
         hook.remove()
 
 
+def splits(rows: int) -> int:
+    """How often so many rows are cut in two until none has more than two."""
+    return 0 if rows <= 2 else 1 + splits(rows // 2) + splits(rows - rows // 2)
+
+
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_attack_55_a_pass_that_does_not_fit_is_split(llama: Model, at_once: int) -> None:
     base = score(llama, PROMPT, ANSWER)
     expected = sweep(llama, base, MANY, Room(1), nothing)
     with memory_for(llama.network, 2):
         swept = sweep(llama, base, MANY, Room(6, at_once), nothing)
-    assert swept.halvings == 2 * 3  # 6 pieces: 3 and 3, each of them 1 and 2
+    sizes = [len(batch.pieces) for batch in plan(MANY, len(PROMPT), 6)]
+    riding = {0, len(sizes) // 2, len(sizes) - 1}  # an untouched row, to measure the noise
+    assert swept.halvings == sum(splits(size + (number in riding)) for number, size in enumerate(sizes)) > 1
     for found, wanted in zip(swept.scores, expected.scores, strict=True):
         assert found == pytest.approx(wanted, abs=PLANS, rel=0)
     with memory_for(llama.network, 0), pytest.raises(MemoryError):
@@ -198,7 +226,7 @@ def test_an_interrupted_sweep_leaves_nothing_behind(llama: Model, at_once: int) 
         sweep(llama, base, MANY, Room(2, at_once), interrupt)
     assert torch.equal(llama.network(input_ids=ids).logits, before)
     assert torch.get_num_threads() == threads
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("sweep")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("passes")]
 
 
 # -- units of every kind ---------------------------------------------------------------------------------------------

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 import audits
-from attn_audit.evidence.measured import AnswerSources, Evidence
+from attn_audit.evidence.measured import AnswerSources, Checks, Evidence
+from attn_audit.evidence.statements import summary
+from attn_audit.judge.faithfulness import p_value, verdict
 from attn_audit.judge.relevance import relevance
 
 CASES = """
-settings: {max_new_tokens: 6, effect: both, bands: "3", kappa: "1.0", sources: prompt+answer}
+settings: {max_new_tokens: 6, checks: full, effect: both, bands: "3", kappa: "1.0", sources: prompt+answer}
 cases:
   - id: loan
     template: "The income of {name} is high and the rent is low. The debts are high. Is the loan approved?"
@@ -24,7 +26,9 @@ cases:
       - {name: verdict, pattern: "approved|denied"}
       - {name: missing, text: zebra}
 """
-SCREENED = CASES.replace('effect: both, bands: "3", kappa: "1.0", sources: prompt+answer', "effort: screened")
+SCREENED = CASES.replace(
+    'checks: full, effect: both, bands: "3", kappa: "1.0", sources: prompt+answer', "effort: screened"
+)
 REFUSED = 20
 Change = Callable[[Evidence], dict[str, Any]]
 
@@ -131,19 +135,16 @@ def other_gradient(evidence: Evidence) -> dict[str, Any]:
     return {"screening": evidence.screening.model_copy(update={"gradient": evidence.screening.gradient[:-1]})}
 
 
-def other_states(evidence: Evidence) -> dict[str, Any]:
-    """The gradient of the states turned about, so that other units are the promising ones."""
+def turned_gradient(evidence: Evidence) -> dict[str, Any]:
+    """Turned about, so that other units are the promising ones."""
     assert evidence.screening is not None
-    assert evidence.screening.states is not None
-    largest = max(evidence.screening.states)
-    return {
-        "screening": evidence.screening.model_copy(
-            update={"states": tuple(largest - value for value in evidence.screening.states)}
-        )
-    }
+    assert evidence.screening.gradient is not None
+    largest = max(evidence.screening.gradient)
+    turned = tuple(largest - value for value in evidence.screening.gradient)
+    return {"screening": evidence.screening.model_copy(update={"gradient": turned})}
 
 
-@pytest.mark.parametrize("change", [swap_measured, one_less, hidden_screening, other_gradient, other_states])
+@pytest.mark.parametrize("change", [swap_measured, one_less, hidden_screening, other_gradient, turned_gradient])
 def test_attack_15_another_choice_of_what_was_measured(screened: audits.Audit, tmp_path: Path, change: Change) -> None:
     assert refused(screened, tmp_path, change)
 
@@ -189,6 +190,111 @@ def no_log_probability(evidence: Evidence) -> dict[str, Any]:
 )
 def test_attack_15_a_measurement_exchanged(full: audits.Audit, tmp_path: Path, change: Change) -> None:
     assert refused(full, tmp_path, change)
+
+
+# -- checks -----------------------------------------------------------------------------------------------------------
+
+
+def with_checks(evidence: Evidence, **changed: Any) -> dict[str, Any]:
+    assert evidence.checks is not None
+    return {"checks": evidence.checks.model_copy(update=changed)}
+
+
+def with_faithfulness(evidence: Evidence, **changed: Any) -> dict[str, Any]:
+    assert evidence.checks is not None
+    assert evidence.checks.faithfulness is not None
+    return with_checks(evidence, faithfulness=evidence.checks.faithfulness.model_copy(update=changed))
+
+
+def other_verdict(evidence: Evidence) -> dict[str, Any]:
+    assert evidence.checks is not None
+    assert evidence.checks.faithfulness is not None
+    said = "not supported" if evidence.checks.faithfulness.verdict == "supported" else "supported"
+    return with_faithfulness(evidence, verdict=said)
+
+
+def lower_p(evidence: Evidence) -> dict[str, Any]:
+    return with_faithfulness(evidence, p=0.005)
+
+
+def a_draw_less(evidence: Evidence) -> dict[str, Any]:
+    assert evidence.checks is not None
+    found = evidence.checks.faithfulness
+    assert found is not None
+    rest = found.random_comprehensiveness[:-1]
+    p = p_value(found.comprehensiveness, rest)
+    return with_faithfulness(evidence, random_comprehensiveness=rest, p=p, verdict=verdict(p, len(rest)))
+
+
+def other_sizes(evidence: Evidence) -> dict[str, Any]:
+    return with_faithfulness(evidence, sizes=(1, 1, 1))
+
+
+def no_sufficiency(evidence: Evidence) -> dict[str, Any]:
+    return with_faithfulness(evidence, sufficiency=None, random_sufficiency=None)
+
+
+def no_reliance(evidence: Evidence) -> dict[str, Any]:
+    return with_checks(evidence, reliance=None)
+
+
+def other_reliance(evidence: Evidence) -> dict[str, Any]:
+    assert evidence.checks is not None
+    assert evidence.checks.reliance is not None
+    said = "input" if evidence.checks.reliance.verdict == "weights" else "weights"
+    return with_checks(evidence, reliance=evidence.checks.reliance.model_copy(update={"verdict": said}))
+
+
+def other_pairs(evidence: Evidence) -> dict[str, Any]:
+    assert evidence.checks is not None
+    assert evidence.checks.together is not None
+    rest = evidence.checks.together.pairs[1:]
+    return with_checks(evidence, together=evidence.checks.together.model_copy(update={"pairs": rest}))
+
+
+def not_run(evidence: Evidence) -> dict[str, Any]:
+    return {"checks": Checks(not_run="seconds")}
+
+
+def no_checks(evidence: Evidence) -> dict[str, Any]:
+    return {"checks": None}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(other_verdict, lower_p, a_draw_less, other_sizes, no_sufficiency, no_reliance, other_reliance, other_pairs),
+        *(not_run, no_checks),
+    ],
+)
+def test_attack_15_a_check_that_does_not_follow(full: audits.Audit, tmp_path: Path, change: Change) -> None:
+    assert refused(full, tmp_path, change)
+
+
+def test_the_summary_holds_the_verdicts(full: audits.Audit, screened: audits.Audit) -> None:
+    for audit, effort in ((full, "full"), (screened, "basic")):
+        evidence = audits.evidence_of(audit.case("loan"))
+        said = summary(audits.content_of(audit.case("loan")), evidence)
+        assert evidence.checks is not None
+        assert evidence.checks.faithfulness is not None
+        assert said.faithfulness == evidence.checks.faithfulness.verdict
+        assert (said.reliance == "not checked") == (effort == "basic")
+        assert evidence.checks.passes > 0
+        assert evidence.run.seconds_checks > 0
+
+
+def test_checks_can_be_left_out(tiny_model: Path, tmp_path: Path) -> None:
+    audit = made(tmp_path, tiny_model, CASES.replace("checks: full", "checks: none"))
+    assert audits.evidence_of(audit.case("loan")).checks is None
+    assert audits.report(audit).exit_code == 0
+
+
+def test_checks_without_time_are_said_not_to_have_been_run(tiny_model: Path, tmp_path: Path) -> None:
+    """The clock of these tests gives a quarter of a second each time it is looked at."""
+    limited = CASES.replace('effect: both, bands: "3", kappa: "1.0", sources: prompt+answer', 'max_seconds: "6"')
+    audit = made(tmp_path, tiny_model, limited)
+    assert audits.evidence_of(audit.case("loan")).checks == Checks(not_run="seconds")
+    assert audits.report(audit).exit_code == 0
 
 
 def test_a_limit_of_seconds_is_recorded(tiny_model: Path, tmp_path: Path) -> None:

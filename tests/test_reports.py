@@ -25,8 +25,10 @@ from attn_audit.evidence.digest import canonical, sha256
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.measured import (
     AnswerUnit,
+    Checks,
     Evidence,
     Method,
+    Reliance,
     Unit,
 )
 from attn_audit.evidence.records import (
@@ -304,7 +306,7 @@ def test_page_one_says_what_a_reader_must_know_before_the_map() -> None:
         "SUPPLIED",
         "Approve the application.",
         "Not reproduced",
-        "Faithfulness: not checked by this version.",
+        "Faithfulness: not checked, since the settings ask for none.",
         "Warning (near-certain):",
         "NOT EVALUATED",
         "policy “no protected attribute”",
@@ -384,7 +386,7 @@ def test_the_index_says_what_failed_and_why() -> None:
 def test_the_terminal_reads_without_colour_at_80_columns() -> None:
     shown = _terminal(*make.rich_case(), colour=None)
     assert max(len(line) for line in shown.splitlines()) <= 80
-    for words in ("not verified", "TEST KEY", "[two +1.80]", "NOT EVALUATED: rationale", "not checked by this version"):
+    for words in ("not verified", "TEST KEY", "[two +1.80]", "NOT EVALUATED: rationale", "not checked (checks: none)"):
         assert words in shown
 
 
@@ -616,6 +618,58 @@ def test_the_record_says_how_pieces_were_chosen_and_what_was_planned(full_page: 
     assert "the most promising, by the gradient of the answer's log-probability" in found
     assert "Seconds planned for the sweep25.0" in section(full_page, "Environment")
     assert "Weights packed for this processoryes" in section(full_page, "Environment")
+
+
+VERDICTS = {
+    "supported": "Faithfulness: supported. Deleting the highest pieces from the text lowered the answer's "
+    "log-probability by +2.333 nats on average; of 99 random choices of as many pieces none did as much (p = 0.01).",
+    "not supported": "Faithfulness: NOT SUPPORTED.",
+    "cannot tell": "Faithfulness: cannot tell.",
+}
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_the_verdict_stands_above_the_map(verdict: str) -> None:
+    content, evidence = english()
+    checked = evidence.model_copy(update={"checks": make.checks(evidence.relevance, verdict)})
+    before = Page(html.report(content, checked)).text.split("Heat-map of the input")[0]
+    assert [said for said in VERDICTS.values() if said in before] == [VERDICTS[verdict]]
+    plan, seal = make.batch({"loan-1": (content, checked)})
+    words = {
+        "supported": "supported by deleting",
+        "not supported": "NOT SUPPORTED by",
+        "cannot tell": "cannot tell: too",
+    }
+    for shown in (
+        Page(html.index(plan, seal, {"loan-1": (content, checked)})).text,
+        _terminal(content, checked, colour=None),
+    ):
+        assert words[verdict] in " ".join(shown.split())
+
+
+def test_what_the_map_was_held_against(full_page: Page) -> None:
+    found = section(full_page, "Checks of this map")
+    assert "8 +1.000+0.089+0.200+3.000+3.911" in found.replace("8+1", "8 +1"), (
+        "as many pieces deleted: the highest, and the median of random ones"
+    )
+    assert "p = 0.01; up to 0.02 counts as supported" in found
+    assert "by +5.200 nats, with all of them deleted by +6.100" in found
+    assert "(3.00 times as much together). They stand in for each other" in found
+    assert "Not run at this level" not in found
+
+
+def test_an_answer_from_the_weights_is_said_to_be_so() -> None:
+    content, evidence = english()
+    checks = make.checks(evidence.relevance)
+    weights = Reliance(suppressed=0.1, deleted=0.2, verdict="weights")
+    basic = Checks(faithfulness=checks.faithfulness)
+    pages = [
+        Page(html.report(content, evidence.model_copy(update={"checks": one}))).text
+        for one in (checks.model_copy(update={"reliance": weights}), checks, basic, Checks(not_run="seconds"))
+    ]
+    assert ["The answer comes mostly from the model's weights" in page for page in pages] == [True, False, False, False]
+    assert ["Not run at this level of checks" in page for page in pages] == [False, False, True, False]
+    assert "not checked, since the limit of seconds left no time for it" in pages[3]
 
 
 def test_the_rounding_of_a_sweep_is_told() -> None:

@@ -94,6 +94,7 @@ class FileSettings(Record):
     effect: Text | None = None
     layers: Text | None = None
     effort: Text | None = None
+    checks: Text | None = None
     max_seconds: Text | None = None
     sources: Text | None = None
     bands: Text | None = None

@@ -54,6 +54,9 @@ def run(
     effect: Annotated[str | None, typer.Option(help="On all later positions: total (default), direct, both.")] = None,
     layers: Annotated[str | None, typer.Option(help="Only in these layers, A:B, from A up to before B.")] = None,
     effort: Annotated[str | None, typer.Option(help="Measure every piece: full (default); or the screened.")] = None,
+    checks: Annotated[
+        str | None, typer.Option(help="Of the map against the model: none, basic (default), full.")
+    ] = None,
     max_seconds: Annotated[str | None, typer.Option(help="For each case; what does not fit is not measured.")] = None,
     max_memory: Annotated[str | None, typer.Option(help="GB for weights and one pass; default 8.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 (default), bfloat16, float16.")] = None,
@@ -79,6 +82,7 @@ def run(
         "effect": effect,
         "layers": layers,
         "effort": effort,
+        "checks": checks,
         "max_seconds": max_seconds,
         "max_memory": max_memory,
         "dtype": dtype,

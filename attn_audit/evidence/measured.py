@@ -109,12 +109,9 @@ class Screening(Record):
     """Which units were measured, and by what they were chosen (docs/method.md, "Screening")."""
 
     gradient: tuple[float, ...] | None = Field(
-        description="of the answer's log-probability (less the contrast's) with respect to an additive bias on the "
-        "unit's columns, nats; null where it could not be had"
-    )
-    states: tuple[float, ...] | None = Field(
-        description="norm of the same number's gradient with respect to the hidden states of the unit's tokens, summed "
-        "over layers and tokens; null where it could not be had, and then the direct effect chose"
+        description="length of the gradient of the answer's log-probability (less the contrast's) with respect to the "
+        "hidden states of the unit's tokens, summed over layers and tokens; null where it could not be had, and then "
+        "the direct effect chose"
     )
     measured: tuple[Index, ...] = Field(description="units, ascending: the named ones, and the most promising others")
 
@@ -156,6 +153,53 @@ class AnswerPart(Record):
     name: str
     tokens: tuple[Index, Index] | None = Field(description="start, stop of its answer tokens; null: not found")
     relevance: tuple[float | None, ...]
+
+
+class Faithfulness(Record):
+    """The map against another operator: its highest units are deleted from the text, and random ones (docs/method.md,
+    "Faithfulness"). Falls of the answer's log-probability (less the contrast's), nats, one for each of ``sizes``."""
+
+    sizes: tuple[Index, ...] = Field(description="how many units were deleted, or kept")
+    comprehensiveness: tuple[float, ...] = Field(description="the highest ones deleted")
+    random_comprehensiveness: tuple[tuple[float, ...], ...] = Field(description="as many random ones, draw by draw")
+    sufficiency: tuple[float, ...] | None = Field(None, description="all but the highest ones deleted; null: not run")
+    random_sufficiency: tuple[tuple[float, ...], ...] | None = None
+    p: float = Field(ge=0, le=1)
+    verdict: Literal["supported", "not supported", "cannot tell"]
+
+
+class Reliance(Record):
+    """Whether the answer hangs on the input at all: falls, nats, without any of the units."""
+
+    suppressed: float
+    deleted: float | None = Field(description="null: nothing would be left of the prompt")
+    verdict: Literal["input", "weights"] = Field(description="where the answer comes from, mostly")
+
+
+class Pair(Record):
+    """Two units suppressed together: the fall, nats."""
+
+    units: tuple[Index, Index]
+    together: float
+
+
+class Together(Record):
+    """The highest units suppressed together, and in pairs; ``together`` is the fall, nats."""
+
+    units: tuple[Index, ...]
+    together: float
+    pairs: tuple[Pair, ...]
+
+
+class Checks(Record):
+    """What the map was held against, and what that took. Null: not run at this effort."""
+
+    not_run: Literal["seconds"] | None = Field(None, description="why nothing was: the limit of seconds")
+    faithfulness: Faithfulness | None = None
+    reliance: Reliance | None = None
+    together: Together | None = None
+    passes: Index = 0
+    forward_tokens: Index = 0
 
 
 class Sweep(Record):
@@ -210,6 +254,7 @@ class Run(Record):
     finished: str
     seconds_answer: float
     seconds_sweep: float
+    seconds_checks: float = 0.0
     threads: int
     device: str = Field("cpu", description="what the model ran on")
     halvings: int = Field(description="how often a pass did not fit the memory and was split in two")
@@ -250,6 +295,7 @@ class Evidence(Record):
     profile: Profile | None = None
     answer_sources: AnswerSources | None = None
     parts: tuple[AnswerPart, ...] = ()
+    checks: Checks | None = Field(None, description="null: the settings ask for none")
     sweep: Sweep
     probe: Probe
     warnings: tuple[Warn, ...]

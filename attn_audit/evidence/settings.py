@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.measured import Method, Setting
 from attn_audit.evidence.records import (
+    CheckEffort,
     Effect,
     Effort,
     OperatorName,
@@ -37,6 +38,7 @@ class Settings(Record):
     effect: Effect = "total"
     layers: str | None = Field(None, pattern=r"^\d{1,4}:\d{1,4}$", description="A:B, from layer A up to before B")
     effort: Effort = "full"
+    checks: CheckEffort = Field("basic", description="what the map is held against")
     max_seconds: float | None = Field(None, gt=0, le=1e7, description="for measuring one case")
     sources: Sources = Field("prompt", description="whether earlier pieces of the answer are measured, too")
     bands: int | None = Field(None, ge=2, le=1000, description="of layers, in which the highest units are measured")
@@ -138,6 +140,7 @@ def _validated(values: dict[str, str], origins: dict[str, Origin]) -> Settings:
             "operator": OperatorName,
             "effect": Effect,
             "effort": Effort,
+            "checks": CheckEffort,
             "sources": Sources,
             "dtype": NumberFormat,
         }.get(name)

@@ -10,6 +10,7 @@ from pydantic import Field
 from attn_audit.evidence.bundle import ATTESTATION, CASES, INDEX, MANIFEST, PLAN, statement_name
 from attn_audit.evidence.digest import salted_text, sha256
 from attn_audit.evidence.measured import (
+    Checks,
     Evidence,
     Method,
     Setting,
@@ -60,6 +61,8 @@ class Summary(Record):
     answer: Sha256 = Field(description="sha256(salt + UTF-8 of the answer)")
     answer_source: Literal["generated", "supplied"]
     units: int
+    faithfulness: Literal["supported", "not supported", "cannot tell", "not checked"]
+    reliance: Literal["input", "weights", "not checked"]
     warnings: tuple[str, ...]
     not_evaluated: tuple[str, ...]
 
@@ -107,6 +110,7 @@ def seal_subjects(seal: Seal, *, signed: bool, index: bytes, manifest: bytes) ->
 
 def summary(content: Content, evidence: Evidence) -> Summary:
     """The attestation's predicate: a function of content and evidence."""
+    checks = evidence.checks or Checks()
     return Summary(
         case_id=evidence.case_id,
         plan=evidence.plan,
@@ -116,6 +120,8 @@ def summary(content: Content, evidence: Evidence) -> Summary:
         answer=salted_text(content.salt, content.answer.text),
         answer_source=evidence.answer.source,
         units=len(evidence.units),
+        faithfulness=checks.faithfulness.verdict if checks.faithfulness else "not checked",
+        reliance=checks.reliance.verdict if checks.reliance else "not checked",
         warnings=tuple(warning.code for warning in evidence.warnings),
         not_evaluated=evidence.not_evaluated,
     )

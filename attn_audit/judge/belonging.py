@@ -16,11 +16,12 @@ from attn_audit.evidence.measured import (
 )
 from attn_audit.evidence.records import Content
 from attn_audit.evidence.settings import NOT_SET, Settings
+from attn_audit.judge.checks import check_checks
 from attn_audit.judge.parts import answer_parts
 from attn_audit.judge.places import Places, owners
 from attn_audit.judge.probe import holds
 from attn_audit.judge.relevance import highest
-from attn_audit.judge.screening import direct_relevance, looks, promising, share_of
+from attn_audit.judge.screening import direct_relevance, promising, share_of
 
 
 def check_belonging(content: Content, evidence: Evidence) -> None:
@@ -108,15 +109,14 @@ def _check_further(content: Content, evidence: Evidence) -> None:
     """What stands beside the map is there exactly when the settings ask for it, and speaks of what it must."""
     settings = recorded_settings(evidence.settings)
     screened = evidence.method.effort == "screened"
-    unlooked = evidence.screening is not None and not looks(
-        evidence.screening.gradient, evidence.screening.states, None
-    )
+    unlooked = evidence.screening is not None and evidence.screening.gradient is None
     if (evidence.direct is not None) != (unlooked or settings.effect == "both"):
         raise EvidenceError("the direct effect is recorded or left out against the settings")
     if (evidence.screening is not None) != screened:
         raise EvidenceError("the screening is recorded or left out against the settings")
     if evidence.screening is not None:
         _check_screening(evidence, evidence.screening, settings)
+    check_checks(evidence, settings, len(content.prompt.ids) + len(content.answer.ids) - 1)
     if (evidence.groups and settings.kappa is None) or any(len(group.units) < 2 for group in evidence.groups):
         raise EvidenceError("units are grouped against the settings")
     if (evidence.profile is None) != (settings.bands is None):
@@ -136,10 +136,11 @@ def _check_further(content: Content, evidence: Evidence) -> None:
 def _check_screening(evidence: Evidence, screening: Screening, settings: Settings) -> None:
     """The measured units are the named and the most promising ones, and as many as the settings say."""
     measured = screening.measured
-    direct = evidence.direct
-    base = None if evidence.contrast is None else evidence.contrast.base
-    seen = None if direct is None else direct_relevance(evidence.answer.base, direct, base)
-    order = promising(evidence.units, looks(screening.gradient, screening.states, seen))
+    look = screening.gradient
+    if look is None and evidence.direct is not None:
+        base = None if evidence.contrast is None else evidence.contrast.base
+        look = direct_relevance(evidence.answer.base, evidence.direct, base)
+    order = promising(evidence.units, look or ())
     if measured != tuple(sorted(order[: len(measured)])):
         raise EvidenceError("the measured units are not the named and the most promising ones")
     if settings.max_seconds is None and len(measured) != share_of(evidence.units):

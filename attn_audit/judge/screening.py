@@ -1,8 +1,4 @@
-"""Which units are worth an exact measurement, by cheap looks at all of them (docs/method.md, "Screening").
-
-The slope of the answer in the attention to a unit misses what cancels out between heads, the strength with which it
-hangs on the unit's hidden states misses what is hardly read; a unit is promising when either of the two ranks it high.
-"""
+"""Which units are worth an exact measurement, by a cheap look at all of them (docs/method.md, "Screening")."""
 
 from __future__ import annotations
 
@@ -22,34 +18,15 @@ def direct_relevance(
     return relevance_of_all(base, direct.scores, contrast, direct.contrast)
 
 
-def looks(gradient: Values | None, states: Values | None, direct: Values | None) -> tuple[Values, ...]:
-    """What units are chosen by: the two gradients, or as many as there are; else the direct effect."""
-    found = tuple(look for look in (gradient, states) if look is not None)
-    return found or tuple(look for look in (direct,) if look is not None)
-
-
-def promising(units: Sequence[Unit], looks: Sequence[Values]) -> tuple[int, ...]:
+def promising(units: Sequence[Unit], look: Values) -> tuple[int, ...]:
     """All units in the order in which they are measured: those the case names, in the order of the text, then the
-    others by the better of their ranks by size in ``looks``, each (units,); ties by the other rank, then the text."""
-    ranks = [_ranks(look) for look in looks]
+    others by size in ``look``, (units,); ties in the order of the text."""
     named = [index for index, unit in enumerate(units) if unit.name is not None]
-    others = sorted(
-        (index for index, unit in enumerate(units) if unit.name is None),
-        key=lambda index: (sorted(rank[index] for rank in ranks), index),
-    )
-    return (*named, *others)
+    others = [index for index, unit in enumerate(units) if unit.name is None]
+    return (*named, *sorted(others, key=lambda index: (-abs(look[index] or 0.0), index)))
 
 
 def share_of(units: Sequence[Unit]) -> int:
     """How many units are measured where no limit of seconds says otherwise."""
     named = sum(unit.name is not None for unit in units)
     return named + ceil(SHARE * (len(units) - named))
-
-
-def _ranks(values: Values) -> list[int]:
-    """Each unit's place (from 0) by absolute value, largest first."""
-    ordered = sorted(range(len(values)), key=lambda index: (-abs(values[index] or 0.0), index))
-    places = [0] * len(values)
-    for place, index in enumerate(ordered):
-        places[index] = place
-    return places

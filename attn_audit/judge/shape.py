@@ -68,10 +68,9 @@ def _check_measured(evidence: Evidence) -> None:
     tables = [evidence.scores] + ([evidence.contrast.scores] if evidence.contrast else [])
     if any(tuple(index for index in every if table[index] is not None) != listed for table in tables):
         raise EvidenceError("the units that have scores are not those that are listed as measured")
-    if evidence.screening is not None:
-        for look in (evidence.screening.gradient, evidence.screening.states):
-            if look is not None and len(look) != len(every):
-                raise EvidenceError("the gradient is not one value for each unit")
+    gradient = None if evidence.screening is None else evidence.screening.gradient
+    if gradient is not None and len(gradient) != len(every):
+        raise EvidenceError("the gradient is not one value for each unit")
 
 
 def _check_indices(evidence: Evidence, tokens: int) -> None:

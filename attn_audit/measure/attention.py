@@ -71,24 +71,6 @@ class _Weakened:
 _weakened: ContextVar[_Weakened | None] = ContextVar("weakened", default=None)
 
 
-@dataclass(frozen=True)
-class _Biased:
-    """``bias`` (pieces,) is added to the scores of a piece's columns, for rows outside it; ``owner`` (positions,) says
-    whose column each position is, -1 where it is nobody's."""
-
-    bias: Tensor
-    owner: Tensor
-
-    def added(self, queries: slice, keys: slice) -> Tensor:
-        """(queries, keys), nats. Positions are absolute."""
-        of_column = torch.cat((self.bias, self.bias.new_zeros(1)))[self.owner[keys]]
-        outside = self.owner[queries][:, None] != self.owner[keys][None]
-        return torch.where(outside, of_column[None], 0.0)
-
-
-_biased: ContextVar[_Biased | None] = ContextVar("biased", default=None)
-
-
 @contextmanager
 def suppression(network: Any, operator: Operator = Operator()) -> Iterator[Suppress]:
     """While it lasts, masks obey the contexts it yields: ``suppress(columns, readers=None)``, columns boolean (rows,
@@ -116,35 +98,19 @@ def suppression(network: Any, operator: Operator = Operator()) -> Iterator[Suppr
         yield suppress
 
 
-@contextmanager
-def sensitivity(owner: Tensor, pieces: int) -> Iterator[Tensor]:
-    """A bias (pieces,) of zeros that takes a gradient, added in every layer to the scores of each piece's columns; see
-    ``_Biased`` for ``owner``. Within ``suppression``, and without any of its own contexts."""
-    bias = torch.zeros(pieces, device=owner.device, requires_grad=True)
-    token = _biased.set(_Biased(bias, owner))
-    try:
-        yield bias
-    finally:
-        _biased.reset(token)
-
-
 def _obeying(original: MaskFunction) -> MaskFunction:
     def mask(
         batch_size: int, q_length: int, kv_length: int, q_offset: int = 0, kv_offset: int = 0, **others: Any
     ) -> Tensor | None:
-        weakened, biased = _weakened.get(), _biased.get()
-        if weakened is not None or biased is not None:
+        weakened = _weakened.get()
+        if weakened is not None:
             others["allow_is_causal_skip"] = False  # a skipped mask would be None: nothing to weaken
         visible = original(batch_size, q_length, kv_length, q_offset, kv_offset, **others)
-        if visible is None:
+        if visible is None or weakened is None:
             return visible
         queries, keys = slice(q_offset, q_offset + q_length), slice(kv_offset, kv_offset + kv_length)
-        dtype = others.get("dtype", torch.float32)
-        if biased is not None:
-            return (_additive(visible, dtype) + biased.added(queries, keys)).to(dtype)
-        if weakened is None:
-            return visible
-        changed = _apply(weakened.operator, visible, weakened.cells(queries, keys), dtype)
+        cells = weakened.cells(queries, keys)
+        changed = _apply(weakened.operator, visible, cells, others.get("dtype", torch.float32))
         remember(changed, visible)
         return changed
 

@@ -20,10 +20,10 @@ from attn_audit.evidence.measured import (
 from attn_audit.evidence.records import AnswerText, Scores
 from attn_audit.evidence.settings import Settings
 from attn_audit.judge.relevance import Table, highest, relevance
-from attn_audit.judge.screening import direct_relevance, looks, promising, share_of
+from attn_audit.judge.screening import direct_relevance, promising, share_of
 from attn_audit.measure.answer import Base
 from attn_audit.measure.attention import Operator, operator_of
-from attn_audit.measure.gradient import Gradients, gradients
+from attn_audit.measure.gradient import gradient
 from attn_audit.measure.model import Model
 from attn_audit.measure.operator_probe import prove
 from attn_audit.measure.planner import Clock, Planned, Planner
@@ -45,7 +45,6 @@ class Explained:
     profile: Profile | None
     answer_sources: AnswerSources | None
     cost: Sweep
-    halvings: int
 
 
 def check(model: Model, settings: Settings) -> None:
@@ -66,7 +65,7 @@ class Sweeps:
         self.operator = operator_of(settings)
         self.halvings = 0
         self.cost = Sweep(batch_rows=0, passes=0, forward_tokens=0, naive_forward_tokens=0, noise=0.0)
-        self._progress = progress
+        self.progress = progress
 
     def of(self, pieces: Sequence[Runs], reach: Reach = "total") -> tuple[Table, Table | None]:
         """Scores of ``pieces`` for the answer, and for the contrast where there is one."""
@@ -78,7 +77,7 @@ class Sweeps:
         if not pieces:
             return ()
         fitting = room(self.model, base, self.settings.max_memory, reach)
-        swept = sweep(self.model, base, pieces, fitting, self._progress, operator, reach)
+        swept = sweep(self.model, base, pieces, fitting, self.progress, operator, reach)
         self.halvings += swept.halvings
         self.cost = Sweep(
             batch_rows=max(self.cost.batch_rows, swept.cost.batch_rows),
@@ -96,7 +95,7 @@ def explain(sweeps: Sweeps, answer: AnswerText, planned: Planned, planner: Plann
     pieces = [unit.runs for unit in planned.units]
     leaning = None
     if planned.effort == "screened":
-        leaning = gradients(sweeps.model, sweeps.bases, pieces, settings.max_memory)
+        leaning = gradient(sweeps.model, sweeps.bases, pieces, settings.max_memory)
     direct, screening = None, None
     if settings.effect == "both" or (planned.effort == "screened" and leaning is None):
         table, other = sweeps.of(pieces, "direct")
@@ -116,7 +115,6 @@ def explain(sweeps: Sweeps, answer: AnswerText, planned: Planned, planner: Plann
         profile=_profile(sweeps, planned, highest(relevance(base, scores, contrast))),
         answer_sources=_answer_sources(sweeps, answer, planned),
         cost=sweeps.cost,
-        halvings=sweeps.halvings,
     )
 
 
@@ -126,25 +124,26 @@ def explain(sweeps: Sweeps, answer: AnswerText, planned: Planned, planner: Plann
 def _screened(
     sweeps: Sweeps,
     planned: Planned,
-    leaning: Gradients | None,
+    leaning: tuple[float, ...] | None,
     direct: DirectEffect | None,
     planner: Planner,
     clock: Clock,
 ) -> tuple[Scores, Scores | None, Screening]:
-    """The promising units measured, by one of the looks at all of them."""
+    """The promising units measured: by the gradient, or by the direct effect where that could not be had."""
     units = planned.units
     pieces = [unit.runs for unit in units]
     base, *rest = sweeps.recorded
-    seen = None if direct is None else direct_relevance(base, direct, rest[0] if rest else None)
-    gradient, states = (None, None) if leaning is None else (leaning.scores, leaning.states)
-    order = promising(units, looks(gradient, states, seen))
+    look = leaning or ()
+    if leaning is None and direct is not None:
+        look = direct_relevance(base, direct, rest[0] if rest else None)
+    order = promising(units, look)
     found: dict[int, tuple[tuple[float, ...], tuple[float, ...] | None]] = {}
     for chosen in _rounds(order, pieces, share_of(units), sweeps.settings, planner, clock):
         table, other = sweeps.of([pieces[index] for index in chosen])
         found |= zip(chosen, zip(table, other or (None,) * len(table), strict=True), strict=True)
     scores: Scores = tuple(found[index][0] if index in found else None for index in range(len(units)))
     others = tuple(found[index][1] if index in found else None for index in range(len(units))) if rest else None
-    return scores, others, Screening(gradient=gradient, states=states, measured=tuple(sorted(found)))
+    return scores, others, Screening(gradient=leaning, measured=tuple(sorted(found)))
 
 
 def _rounds(

@@ -14,18 +14,20 @@ from attn_audit.evidence.records import (
     UnitKind,
 )
 from attn_audit.evidence.settings import Settings
+from attn_audit.judge.checks import budget_of
+from attn_audit.judge.faithfulness import DRAWS, FEWEST_DRAWS, SHARES
 from attn_audit.judge.relevance import HIGHEST
 from attn_audit.judge.screening import share_of
 from attn_audit.measure.alike import alike
 from attn_audit.measure.answer import Base
 from attn_audit.measure.gradient import fits
 from attn_audit.measure.model import Model
-from attn_audit.measure.sweep import Reach, Runs, cost_of, plan, room, row_bytes, weight_bytes
+from attn_audit.measure.sweep import EACH_PASS, Reach, Runs, cost_of, plan, room, row_bytes, weight_bytes
 from attn_audit.measure.units import cut
 
-_EACH_PASS = 64  # tokens that could be computed in the time that every pass takes for itself (the weights are read)
 _GRADIENT_PASSES = 4  # passes that one pass forward and back takes
 _LEAST_SHARE = 0.2  # of the units; where time is left for fewer, coarser units say more
+_ROWS_OF_A_DELETION = 3  # that share a pass: only those of the same length do
 _SAFE = 0.8  # of the time is planned, since estimates err
 
 
@@ -49,7 +51,7 @@ class Work:
 
     def seconds(self, pace: float) -> float:
         """``pace``: seconds a token."""
-        return pace * (self.tokens + _EACH_PASS * self.passes)
+        return pace * (self.tokens + EACH_PASS["cpu"] * self.passes)
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class Planner:
 
     def _sweep(self, base: Base, pieces: Sequence[Runs], reach: Reach) -> Work:
         rows = room(self._model, base, self._settings.max_memory, reach).rows
-        cost = cost_of(plan(pieces, len(base.prompt), rows, reach), base.inputs.shape[1])
+        planned = plan(pieces, len(base.prompt), rows, reach, EACH_PASS[self._model.device.type])
+        cost = cost_of(planned, base.inputs.shape[1])
         return Work(cost.passes, cost.forward_tokens)
 
     def _choices(self, kinds: tuple[UnitKind, ...], efforts: tuple[Effort, ...], pace: float) -> Iterator[Planned]:
@@ -131,8 +134,24 @@ class Planner:
         elif settings.effect != "direct":
             yield self.work(pieces)
         yield self.work([units[group[0]].runs for group in groups])
+        if settings.max_seconds is None:  # under a limit, checks take what is left
+            yield self._checks(units)
         if settings.bands is not None:
             yield Work(settings.bands, settings.bands * HIGHEST * self._bases[0].inputs.shape[1])
+
+    def _checks(self, units: tuple[Unit, ...]) -> Work:
+        """Of deletions, each size taken for a share of the tokens; the other checks are few passes."""
+        effort = self._settings.checks
+        if effort == "none":
+            return Work()
+        length = self._bases[0].inputs.shape[1]
+        suppressible = sum(stop - start for unit in units for start, stop in unit.runs)
+        one = sum(length - share * suppressible for share in SHARES)
+        budget = budget_of(effort, self.work([unit.runs for unit in units]).tokens, length)
+        random = DRAWS if budget is None else min(DRAWS, max(FEWEST_DRAWS, int(budget // one)))
+        rows = len(SHARES) * (1 + random) * len(self._bases)
+        kept = rows * length if effort == "full" else 0  # what a draw deletes, and what it leaves, make up the whole
+        return Work(rows // _ROWS_OF_A_DELETION, round(max(one * rows / len(SHARES), kept)))
 
     def _measured(self, units: tuple[Unit, ...]) -> int:
         """How many units a screening measures, at least."""

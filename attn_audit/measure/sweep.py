@@ -7,11 +7,11 @@ nothing before them can see it. Only what follows is computed again; this is exa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
 from typing import Literal
 
 import torch
@@ -23,18 +23,19 @@ from attn_audit.judge.relevance import DECIMALS
 from attn_audit.measure.answer import Base, log_probabilities
 from attn_audit.measure.attention import Operator, Suppress, suppression
 from attn_audit.measure.cache import keys_and_values, prefix
-from attn_audit.measure.memory import as_memory_error
 from attn_audit.measure.model import Model
+from attn_audit.measure.passes import halving, side_by_side
 
 Progress = Callable[[int, int], None]  # pieces done, pieces in all
 Runs = tuple[tuple[int, int], ...]  # start:stop of the positions that are suppressed together
 Reach = Literal["total", "direct"]  # which later rows obey: all of them, or those that predict the answer
 _MOST_ROWS: dict[tuple[str, Reach], int] = {
-    ("cpu", "total"): 6,  # more rows share a start less often and no longer fill the processor better
+    ("cpu", "total"): 8,  # more rows no longer fill the processor better
     ("cpu", "direct"): 32,  # all start at the answer, so that more rows read the weights less often
     ("cuda", "total"): 64,
     ("cuda", "direct"): 256,
 }
+EACH_PASS = {"cpu": 16, "cuda": 512}  # tokens that could be computed in the time that each pass takes for itself
 _LIVE_COPIES = 12  # activations of one layer that exist at a time, in multiples of (rows, tokens, width)
 
 
@@ -53,11 +54,6 @@ class Batch:
     start: int
     pieces: tuple[int, ...]
 
-    def halves(self) -> tuple[Batch, Batch]:
-        """The same pieces in two passes."""
-        middle = len(self.pieces) // 2
-        return Batch(self.start, self.pieces[:middle]), Batch(self.start, self.pieces[middle:])
-
 
 @dataclass(frozen=True)
 class Swept:
@@ -69,17 +65,34 @@ class Swept:
     halvings: int
 
 
-def plan(pieces: Sequence[Runs], prompt_tokens: int, rows: int, reach: Reach = "total") -> tuple[Batch, ...]:
-    """Pieces in the order of the end of their first run, ``rows`` at a time; each piece in exactly one batch.
+def plan(
+    pieces: Sequence[Runs], prompt_tokens: int, rows: int, reach: Reach = "total", each_pass: int = EACH_PASS["cpu"]
+) -> tuple[Batch, ...]:
+    """Pieces in the order of the end of their first run, cut into batches of at most ``rows``, each piece in exactly
+    one: those batches that take the least, counted in tokens. A batch computes each of its pieces from the first of
+    their starts on, and costs ``each_pass`` tokens beside.
 
     For the direct effect only the rows that predict the answer change, so every piece starts at the first of them.
     """
     last = prompt_tokens - 1
     starts = [min(runs[0][1], last) if reach == "total" else last for runs in pieces]
     order = sorted(range(len(pieces)), key=lambda index: (starts[index], index))
-    return tuple(
-        Batch(starts[order[first]], tuple(order[first : first + rows])) for first in range(0, len(order), rows)
-    )
+    sums = [0, *accumulate(starts[index] for index in order)]
+    least, cut = [0], [0]  # for the first so many pieces: their cost, and where their last batch begins
+    for stop in range(1, len(order) + 1):
+        costs = (
+            (least[first] + sums[stop] - sums[first] - (stop - first) * starts[order[first]] + each_pass, first)
+            for first in range(max(0, stop - rows), stop)
+        )
+        cost, first = min(costs)
+        least.append(cost)
+        cut.append(first)
+    batches, stop = [], len(order)
+    while stop:
+        first = cut[stop]
+        batches.append(Batch(starts[order[first]], tuple(order[first:stop])))
+        stop = first
+    return tuple(reversed(batches))
 
 
 def cost_of(planned: Sequence[Batch], inputs: int) -> Sweep:
@@ -137,21 +150,25 @@ def sweep(
 ) -> Swept:
     """Each piece suppressed on its own. Raises CaseError where a score is not a number, MemoryError where one piece
     alone does not fit, UsageError where the operator cannot be applied to the model."""
-    planned = plan(pieces, len(base.prompt), room.rows, reach)
+    planned = plan(pieces, len(base.prompt), room.rows, reach, EACH_PASS[model.device.type])
+    riding = {planned[index] for index in (0, len(planned) // 2, -1)} if planned else set()
     scores = torch.empty(len(pieces), len(base.answer))
     halvings, done, noise = 0, 0, 0.0
     expected = base.log_probabilities.cpu()
-    with (
-        suppression(model.network, operator) as suppress,
-        closing(_passes(_Asked(model, base, pieces, reach, suppress), planned, room.at_once)) as passes,
-    ):
-        for batch, found in passes:
-            scores[list(batch.pieces)] = found.scores
-            for row in found.untouched:
-                noise = max(noise, abs(float((row - expected).sum())))
-            halvings += found.halvings
-            done += len(batch.pieces)
-            progress(done, len(pieces))
+    with suppression(model.network, operator) as suppress:
+
+        def measured(batch: Batch) -> tuple[Tensor, int]:
+            rows = [*(pieces[index] for index in batch.pieces), *[()] * (batch in riding)]
+            return halving(partial(_pass, model, base, reach, suppress, batch.start), rows)
+
+        with closing(side_by_side(planned, measured, room.at_once)) as passes:
+            for batch, (found, split) in passes:
+                scores[list(batch.pieces)] = found[: len(batch.pieces)]
+                for untouched in found[len(batch.pieces) :]:
+                    noise = max(noise, abs(float((untouched - expected).sum())))
+                halvings += split
+                done += len(batch.pieces)
+                progress(done, len(pieces))
     if not torch.isfinite(scores).all():
         raise CaseError("a score is not a number; the model's weights may be damaged")
     cost = cost_of(planned, base.inputs.shape[1]).model_copy(update={"noise": round(noise, DECIMALS)})
@@ -163,77 +180,17 @@ def rounded(values: Tensor) -> tuple[float, ...]:
     return tuple(round(value, DECIMALS) + 0.0 for value in values.tolist())
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What all passes of a sweep have in common."""
-
-    model: Model
-    base: Base
-    pieces: Sequence[Runs]
-    reach: Reach
-    suppress: Suppress
-
-
-@dataclass(frozen=True)
-class _Found:
-    """Of one batch: (pieces, answer tokens) and (untouched rows, answer tokens) nats, on the CPU; ``halvings``: how
-    often it was split."""
-
-    scores: Tensor
-    untouched: Tensor
-    halvings: int
-
-
-def _passes(asked: _Asked, planned: Sequence[Batch], at_once: int) -> Generator[tuple[Batch, _Found]]:
-    """The batches as they are done, an untouched row in the first, the middle and the last of them."""
-    if not planned:
-        return
-    riding = {0, len(planned) // 2, len(planned) - 1}
-    jobs = [(batch, ((),) if number in riding else ()) for number, batch in enumerate(planned)]
-    if at_once == 1:
-        for batch, riders in jobs:
-            yield batch, _measured(asked, batch, riders)
-        return
-    threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(at_once, "sweep", torch.set_num_threads, (max(1, threads // at_once),))
-    try:
-        futures = {pool.submit(copy_context().run, _measured, asked, batch, riders): batch for batch, riders in jobs}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)  # also on Ctrl-C: waits for the passes that have begun
-        torch.set_num_threads(threads)  # what each of them set is the default for new threads, too
-
-
-def _measured(asked: _Asked, batch: Batch, riders: tuple[Runs, ...]) -> _Found:
-    """One pass; in two halves where the memory does not hold it. ``riders`` are measured with it while it is whole."""
-    rows = [*(asked.pieces[index] for index in batch.pieces), *riders]
-    alone = len(rows) == 1
-    try:
-        with torch.inference_mode(), as_memory_error():
-            found = _one_pass(asked, rows, batch.start)
-        return _Found(found[: len(batch.pieces)], found[len(batch.pieces) :], 0)
-    except MemoryError:
-        if alone:
-            raise
-    # Outside of the handler, whose traceback would keep what the failed pass had taken.
-    if riders:
-        return _measured(asked, batch, ())
-    one, other = (_measured(asked, half, ()) for half in batch.halves())
-    return _Found(torch.cat((one.scores, other.scores)), one.untouched, one.halvings + other.halvings + 1)
-
-
-def _one_pass(asked: _Asked, rows: Sequence[Runs], start: int) -> Tensor:
+def _pass(model: Model, base: Base, reach: Reach, suppress: Suppress, start: int, rows: Sequence[Runs]) -> Tensor:
     """From position ``start`` on: (rows, answer tokens), nats, on the CPU."""
-    base, device = asked.base, asked.model.device
     inputs, n, m = base.inputs, len(base.prompt), len(base.answer)
+    device = model.device
     columns = torch.zeros(len(rows), inputs.shape[1], dtype=torch.bool)  # (rows, positions)
     for row, runs in enumerate(rows):
         for first, stop in runs:
             columns[row, first:stop] = True
-    readers = (torch.arange(inputs.shape[1]) >= n - 1).to(device) if asked.reach == "direct" else None
-    with asked.suppress(columns.to(device), readers):
-        logits = asked.model.network(
+    readers = (torch.arange(inputs.shape[1]) >= n - 1).to(device) if reach == "direct" else None
+    with suppress(columns.to(device), readers):
+        logits = model.network(
             input_ids=inputs[:, start:].expand(len(rows), -1),
             past_key_values=prefix(base.cache, start),
             logits_to_keep=torch.arange(n - 1, n + m - 1, device=device) - start,

@@ -14,6 +14,7 @@ from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
 from attn_audit.evidence.statements import Plan, Seal, SealedCase
+from attn_audit.reports.checks import verdict_in_words
 from attn_audit.reports.fit import check_lengths
 from attn_audit.reports.numbers import size
 from attn_audit.reports.pieces import pieces_of
@@ -48,6 +49,7 @@ class _Summary:
     support: tuple[UnitRow, ...]
     measured: int
     pieces: int
+    faithfulness: str
     warnings: tuple[str, ...]
     not_evaluated: tuple[str, ...]
 
@@ -112,6 +114,7 @@ def _summary(content: Content, evidence: Evidence) -> _Summary:
         support=supporting(rows)[:_INDEX_TOP],
         measured=len(rows),
         pieces=len(evidence.units),
+        faithfulness=verdict_in_words(evidence),
         warnings=tuple(warning.code for warning in evidence.warnings),
         not_evaluated=evidence.not_evaluated,
     )

@@ -16,6 +16,7 @@ from attn_audit.evidence.records import Content
 from attn_audit.judge.method import described
 from attn_audit.reports import terminal_tables as tables
 from attn_audit.reports.answer_parts import part_views, step_views
+from attn_audit.reports.checks import verdict_in_words
 from attn_audit.reports.fit import check_lengths
 from attn_audit.reports.groups import group_rows
 from attn_audit.reports.numbers import nats, probability
@@ -73,7 +74,7 @@ def _header(content: Content, evidence: Evidence, verified: str) -> RenderableTy
         *_measured(evidence),
         ("Probability", f"{probability(total)} ({nats(total)} nats, {len(evidence.answer.base)} answer tokens)"),
         *(() if content.contrast is None else (("Rather than", visible(content.contrast.text)),)),
-        ("Faithfulness", "not checked by this version"),
+        ("Faithfulness", verdict_in_words(evidence)),
     )
     for name, value in rows:
         grid.add_row(name, Text(value))

@@ -16,6 +16,7 @@ from attn_audit.evidence.records import Content
 from attn_audit.judge.method import described, in_words
 from attn_audit.reports.answer_parts import PartView, Steps, part_views, step_views
 from attn_audit.reports.answer_tokens import Tokens, token_rows
+from attn_audit.reports.checks import ChecksView, checks_view
 from attn_audit.reports.fit import check_lengths
 from attn_audit.reports.groups import Groups, group_rows
 from attn_audit.reports.heatmap import LegendStep, MessageView, legend, message_views
@@ -66,6 +67,7 @@ class ReportView:
     legend: tuple[LegendStep, ...]
     prompt: tuple[PromptPart, ...]
     frozen: int
+    checks: ChecksView
     ranking: Ranking
     parts: tuple[PartView, ...]
     groups: Groups | None
@@ -106,6 +108,7 @@ def report_view(content: Content, evidence: Evidence) -> ReportView:
         legend=legend(evidence.relevance),
         prompt=prompt_parts(content, evidence),
         frozen=sum(stop - start for start, stop in evidence.frozen),
+        checks=checks_view(evidence, pieces),
         ranking=shown_ranking(evidence, rows),
         parts=part_views(content, evidence, pieces),
         groups=group_rows(evidence, pieces),
