@@ -151,7 +151,7 @@ BAD = {
     ),
     "unknown setting": (
         "settings: {speed: 3}\n" + ONE,
-        'line 1: unknown field "speed" in settings; allowed here: bands, device, dtype, ',
+        'line 1: unknown field "speed" in settings; allowed here: bands, checks, device, dtype, ',
     ),
     "unknown in policy": (
         ONE + "    policies:\n      - name: p\n        limit: 3\n",
