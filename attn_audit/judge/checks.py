@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 from math import fsum, log
+from typing import Literal
 
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.measured import Checks, Evidence, Faithfulness, Reliance, Together, Unit
@@ -46,7 +47,7 @@ def budget_of(effort: CheckEffort, sweep_tokens: int, length: int) -> int | None
     return None if effort == "full" else max(sweep_tokens, LEAST_PASSES * length)
 
 
-def relies_on(suppressed: float, deleted: float | None) -> str:
+def relies_on(suppressed: float, deleted: float | None) -> Literal["input", "weights"]:
     """``weights`` where the answer hardly falls without the input."""
     falls = [suppressed] if deleted is None else [suppressed, deleted]
     return "weights" if all(fall < HARDLY for fall in falls) else "input"

@@ -127,9 +127,7 @@ class Checker:
         (suppressed,) = self._suppressed([everything])
         left = self._left(everything)
         deleted = self._deleted([left])[0] if left else None
-        return Reliance.model_validate(
-            {"suppressed": suppressed, "deleted": deleted, "verdict": relies_on(suppressed, deleted)}
-        )
+        return Reliance(suppressed=suppressed, deleted=deleted, verdict=relies_on(suppressed, deleted))
 
     def _together(self) -> Together:
         top = highest(self._relevance)
