@@ -118,10 +118,11 @@ def row_bytes(model: Model, base: Base, reach: Reach = "total") -> int:
     config = model.network.config.get_text_config()
     tokens = base.inputs.shape[1]
     kept = max(keys.numel() + values.numel() for keys, values in keys_and_values(base.cache))
-    sharing = config.num_attention_heads // (getattr(config, "num_key_value_heads", None) or 1)
+    heads = config.num_attention_heads
+    sharing = heads // (getattr(config, "num_key_value_heads", None) or heads)
     queries = tokens if reach == "total" else len(base.answer)
     activations = _LIVE_COPIES * queries * config.hidden_size
-    scores = 2 * config.num_attention_heads * queries * tokens
+    scores = 2 * heads * queries * tokens
     logits = len(base.answer) * config.vocab_size
     return int(model.network.dtype.itemsize * ((1 + sharing) * kept + activations + scores + logits))
 
