@@ -24,7 +24,7 @@ from attn_audit.judge.faithfulness import (
 )
 from attn_audit.judge.relevance import Values, highest, ranking
 
-FEWEST_UNITS = 2  # with one there is nothing to compare it with
+_FEWEST_UNITS = 2  # with one there is nothing to compare it with
 HARDLY = log(2.0)  # nats: without any input the answer keeps more than half of its probability
 
 
@@ -32,9 +32,10 @@ def chains(
     units: Sequence[Unit], relevance: Values, seed: int, length: int, budget: int | None
 ) -> tuple[Chain, tuple[Chain, ...]]:
     """The map's own chain and the random ones to compare it with. ``length``: tokens of prompt and answer that a full
-    pass computes; ``budget``: forward tokens that the random ones may take, None: no limit."""
+    pass computes; ``budget``: forward tokens that the random ones may take, None: no limit. Nothing is deleted where
+    there are too few units."""
     ranked = ranking(relevance)
-    own = own_chain(ranked, sizes_of(len(units), len(ranked)))
+    own = own_chain(ranked, sizes_of(len(units), len(ranked)) if len(units) >= _FEWEST_UNITS else ())
     found = tuple(draws(own, len(units), seed, DRAWS))
     if budget is not None:
         tokens = [sum(stop - start for start, stop in unit.runs) for unit in units]
@@ -55,7 +56,7 @@ def relies_on(suppressed: float, deleted: float | None) -> Literal["input", "wei
 
 def ratio(together: Together, relevance: Values) -> float | None:
     """The fall of the highest units together, over the sum of what each does alone; None where that sum is not
-    positive. Well above 1 they work together; well below 1 they carry the same."""
+    positive. Well above 1 they stand in for each other; well below 1 they are needed together."""
     alone = fsum(value for unit in together.units if (value := relevance[unit]) is not None)
     return together.together / alone if alone > 0 else None
 
@@ -83,10 +84,9 @@ def check_checks(evidence: Evidence, settings: Settings, length: int) -> None:
 
 
 def _check_faithfulness(evidence: Evidence, found: Faithfulness, settings: Settings, length: int) -> None:
-    few = len(evidence.units) < FEWEST_UNITS
     budget = budget_of(settings.checks, evidence.sweep.forward_tokens, length)
     own, random = chains(evidence.units, evidence.relevance, settings.seed, length, budget)
-    sizes, count = ((), 0) if few else (tuple(len(chosen) for chosen in own), len(random))
+    sizes, count = tuple(len(chosen) for chosen in own), len(random)
     both = [(found.comprehensiveness, found.random_comprehensiveness)]
     if settings.checks == "full" and (found.sufficiency is None or found.random_sufficiency is None):
         raise EvidenceError("the sufficiency is left out against the settings")
@@ -96,7 +96,7 @@ def _check_faithfulness(evidence: Evidence, found: Faithfulness, settings: Setti
         raise EvidenceError("the units that were deleted are not as many, or not as often, as the settings say")
     if any(len(one) != len(sizes) for _, others in both for one in others):
         raise EvidenceError("a random draw has not one value for each size")
-    p = 1.0 if few else p_value(found.comprehensiveness, found.random_comprehensiveness)
+    p = p_value(found.comprehensiveness, found.random_comprehensiveness)
     if (found.p, found.verdict) != (p, verdict(p, count)):
         raise EvidenceError("the verdict on the map does not follow from the deletions")
 

@@ -85,8 +85,13 @@ def affordable(chains: Sequence[Chain], tokens: Sequence[int], length: int, budg
 
 def p_value(own: Sequence[float], random: Sequence[Sequence[float]]) -> float:
     """(1 + random draws whose average over the sizes is at least ours) / (1 + draws). Falls in nats."""
-    ours = _average(own)
-    return round((1 + sum(_average(one) >= ours for one in random)) / (1 + len(random)), DECIMALS)
+    return round((1 + reached(own, random)) / (1 + len(random)), DECIMALS)
+
+
+def reached(own: Sequence[float], random: Sequence[Sequence[float]]) -> int:
+    """How many of the random draws fell at least as far, on average over the sizes."""
+    ours = average(own)
+    return sum(average(one) >= ours for one in random)
 
 
 def verdict(p: float, random: int) -> Verdict:
@@ -96,5 +101,6 @@ def verdict(p: float, random: int) -> Verdict:
     return "supported" if p <= LEVEL else "not supported"
 
 
-def _average(falls: Sequence[float]) -> float:
-    return round(fsum(falls) / len(falls), DECIMALS)
+def average(falls: Sequence[float]) -> float:
+    """Over the sizes, nats; 0 where nothing could be deleted."""
+    return round(fsum(falls) / len(falls), DECIMALS) if falls else 0.0

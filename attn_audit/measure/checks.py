@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import chain, combinations
+from itertools import combinations, islice
 from math import fsum
 
 from attn_audit.evidence.measured import Checks, Faithfulness, Pair, Reliance, Together, Unit
 from attn_audit.evidence.records import CheckEffort
-from attn_audit.judge.checks import FEWEST_UNITS, budget_of, chains, relies_on
+from attn_audit.judge.checks import budget_of, chains, relies_on
 from attn_audit.judge.faithfulness import Chain, p_value, verdict
 from attn_audit.judge.relevance import DECIMALS, Values, highest, relevance_of_all
 from attn_audit.measure.deletion import Kept, delete, left_of
-from attn_audit.measure.explain import Sweeps
+from attn_audit.measure.explain import Sweeps, runs_together
 from attn_audit.measure.planner import Clock, Work
-from attn_audit.measure.sweep import Reach, Runs, room
+from attn_audit.measure.sweep import room
 
 
 class Checker:
@@ -52,22 +52,11 @@ class Checker:
 
     def _planned(self, every: Sequence[Chain], effort: CheckEffort) -> Work:
         rows = [self._left(chosen) for one in every for chosen in one]
-        tokens = sum(len(row) for row in rows)
-        if effort == "full":
-            tokens += sum(self._length - len(row) for row in rows)
+        # In full, what a draw deletes is kept alone, too: the two make up the whole.
+        tokens = self._length * len(rows) if effort == "full" else sum(len(row) for row in rows)
         return Work(0, tokens * len(self._sweeps.bases))
 
     def _faithfulness(self, own: Chain, random: tuple[Chain, ...], effort: CheckEffort) -> Faithfulness:
-        if len(self._units) < FEWEST_UNITS:
-            return Faithfulness(
-                sizes=(),
-                comprehensiveness=(),
-                random_comprehensiveness=(),
-                sufficiency=() if effort == "full" else None,
-                random_sufficiency=() if effort == "full" else None,
-                p=1.0,
-                verdict=verdict(1.0, 0),
-            )
         every = (own, *random)
         ours, *others = self._falls(every, frozenset())
         kept: list[tuple[float, ...]] = []
@@ -88,8 +77,8 @@ class Checker:
         """(chains, sizes), nats: the chosen units deleted; or, where ``but`` holds all units, all but the chosen."""
         chosen = [one ^ but for chain_ in every for one in chain_]
         falls = self._deleted([self._left(one) for one in chosen])
-        width = len(every[0])
-        return [tuple(falls[first : first + width]) for first in range(0, len(falls), width)]
+        in_order = iter(falls)
+        return [tuple(islice(in_order, len(one))) for one in every]
 
     def _left(self, chosen: Iterable[int]) -> Kept:
         return left_of(len(self._sweeps.bases[0].prompt), (self._units[unit].runs for unit in chosen))
@@ -113,14 +102,10 @@ class Checker:
         """The fall with each group of units suppressed together, nats."""
         sweeps = self._sweeps
         before = sweeps.cost
-        reach: Reach = "direct" if sweeps.settings.effect == "direct" else "total"
-        table, other = sweeps.of([self._runs(group) for group in groups], reach)
+        table, other = sweeps.of([runs_together(self._units, group) for group in groups], sweeps.reach)
         self._work += Work(sweeps.cost.passes - before.passes, sweeps.cost.forward_tokens - before.forward_tokens)
         base, *rest = sweeps.recorded
         return relevance_of_all(base, table, rest[0] if rest else None, other)
-
-    def _runs(self, group: Sequence[int]) -> Runs:
-        return tuple(sorted(chain.from_iterable(self._units[unit].runs for unit in group)))
 
     def _reliance(self) -> Reliance:
         everything = range(len(self._units))

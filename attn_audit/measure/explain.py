@@ -3,7 +3,7 @@ settings ask for beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -16,6 +16,7 @@ from attn_audit.evidence.measured import (
     Profile,
     Screening,
     Sweep,
+    Unit,
 )
 from attn_audit.evidence.records import AnswerText, Scores
 from attn_audit.evidence.settings import Settings
@@ -67,6 +68,11 @@ class Sweeps:
         self.cost = Sweep(batch_rows=0, passes=0, forward_tokens=0, naive_forward_tokens=0, noise=0.0)
         self.progress = progress
 
+    @property
+    def reach(self) -> Reach:
+        """Of the map itself."""
+        return "direct" if self.settings.effect == "direct" else "total"
+
     def of(self, pieces: Sequence[Runs], reach: Reach = "total") -> tuple[Table, Table | None]:
         """Scores of ``pieces`` for the answer, and for the contrast where there is one."""
         tables = [self.one(base, pieces, reach, self.operator) for base in self.bases]
@@ -103,7 +109,7 @@ def explain(sweeps: Sweeps, answer: AnswerText, planned: Planned, planner: Plann
     if planned.effort == "screened":
         scores, others, screening = _screened(sweeps, planned, leaning, direct, planner, clock)
     else:
-        scores, others = sweeps.of(pieces, "direct" if settings.effect == "direct" else "total")
+        scores, others = sweeps.of(pieces, sweeps.reach)
     base, *rest = sweeps.recorded
     contrast = ContrastScore(base=rest[0], scores=others) if rest and others is not None else None
     return Explained(
@@ -172,14 +178,17 @@ def _rounds(
 
 def _groups(sweeps: Sweeps, planned: Planned) -> tuple[Group, ...]:
     """Units that say alike, suppressed together."""
-    together = [tuple(sorted(run for index in group for run in planned.units[index].runs)) for group in planned.groups]
-    reach: Reach = "direct" if sweeps.settings.effect == "direct" else "total"
-    table, other = sweeps.of(together, reach)
+    table, other = sweeps.of([runs_together(planned.units, group) for group in planned.groups], sweeps.reach)
     rows = other or (None,) * len(table)
     return tuple(
         Group(units=group, scores=row, contrast=against)
         for group, row, against in zip(planned.groups, table, rows, strict=True)
     )
+
+
+def runs_together(units: Sequence[Unit], group: Iterable[int]) -> Runs:
+    """The positions of several units (indices) as one piece."""
+    return tuple(sorted(run for index in group for run in units[index].runs))
 
 
 def _profile(sweeps: Sweeps, planned: Planned, units: tuple[int, ...]) -> Profile | None:
@@ -189,8 +198,9 @@ def _profile(sweeps: Sweeps, planned: Planned, units: tuple[int, ...]) -> Profil
     pieces = [planned.units[index].runs for index in units]
     layers = sweeps.model.network.config.get_text_config().num_hidden_layers
     bands = bands_of(layers, sweeps.settings.bands)
-    reach: Reach = "direct" if sweeps.settings.effect == "direct" else "total"
-    tables = (sweeps.one(sweeps.bases[0], pieces, reach, replace(sweeps.operator, layers=band)) for band in bands)
+    tables = (
+        sweeps.one(sweeps.bases[0], pieces, sweeps.reach, replace(sweeps.operator, layers=band)) for band in bands
+    )
     return Profile(units=units, bands=bands, scores=tuple(tables))
 
 

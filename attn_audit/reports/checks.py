@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum
 from statistics import median
 
 from attn_audit.evidence.measured import Evidence, Faithfulness, Reliance, Together
 from attn_audit.judge.checks import ratio
+from attn_audit.judge.faithfulness import average, reached
 from attn_audit.reports.numbers import nats
 from attn_audit.reports.pieces import Piece
 from attn_audit.reports.text import shortened
@@ -111,19 +111,14 @@ def verdict_in_words(evidence: Evidence) -> str:
 
 
 def _faithfulness(found: Faithfulness) -> FaithfulnessView:
-    ours = _average(found.comprehensiveness)
     return FaithfulnessView(
         verdict=found.verdict,
-        average=nats(ours),
+        average=nats(average(found.comprehensiveness)),
         draws=len(found.random_comprehensiveness),
-        reached=sum(_average(one) >= ours for one in found.random_comprehensiveness),
+        reached=reached(found.comprehensiveness, found.random_comprehensiveness),
         p=f"{found.p:.2g}",
         rows=tuple(_row(found, index) for index in range(len(found.sizes))),
     )
-
-
-def _average(falls: Sequence[float]) -> float:
-    return fsum(falls) / len(falls) if falls else 0.0
 
 
 def _row(found: Faithfulness, index: int) -> SizeRow:
