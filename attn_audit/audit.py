@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from attn_audit.cases import not_evaluated
+from attn_audit.evidence.checked import Paraphrase
 from attn_audit.evidence.digest import canonical, sha256
 from attn_audit.evidence.errors import CaseError
 from attn_audit.evidence.host import Host
-from attn_audit.evidence.measured import (
-    AnswerPart,
-    AnswerScore,
-    Evidence,
-    Observed,
-    Run,
-    Setting,
-    Signer,
-    Tool,
-)
+from attn_audit.evidence.measured import AnswerPart, AnswerScore, Evidence, Observed, Run, Setting, Signer, Tool
 from attn_audit.evidence.records import (
     AnswerText,
     BatchInfo,
@@ -26,17 +19,21 @@ from attn_audit.evidence.records import (
     Content,
     Prompt,
     Scores,
+    UnitKind,
 )
 from attn_audit.evidence.settings import Settings
 from attn_audit.judge.parts import answer_parts
 from attn_audit.judge.relevance import relevance
+from attn_audit.judge.repeats import repeated
 from attn_audit.judge.warnings import warnings
 from attn_audit.measure.answer import Base, check_length, generate, score
 from attn_audit.measure.checks import Checker
 from attn_audit.measure.explain import Sweeps, explain
 from attn_audit.measure.model import Model
+from attn_audit.measure.paraphrases import paraphrase
 from attn_audit.measure.planner import Clock, Planned, Planner
 from attn_audit.measure.prompt import decode_answer, render, tokenise_answer
+from attn_audit.measure.self_explanation import self_explanation
 from attn_audit.measure.sweep import Progress
 from attn_audit.measure.units import frozen
 
@@ -101,8 +98,19 @@ def audit_case(
     units = planned.units
     relevances = relevance(base, explained.scores, explained.contrast)
     parts = _parts(case, answered.text, base, explained.scores)
-    seconds_sweep = host.timer() - began - seconds_answer
-    checks = Checker(sweeps, units, relevances).run(settings.checks, clock)
+    explanation = self_explanation(sweeps, case, prompt, parts)
+    cost, seconds_sweep = sweeps.cost, host.timer() - began - seconds_answer
+    checks = Checker(sweeps, units, relevances, repeated(units, case.messages)).run(settings.checks, clock)
+    if checks is not None and checks.not_run is None and settings.checks == "full":
+        before, answers = sweeps.cost, (answered.text,) if against is None else (answered.text, against)
+        others = tuple(_paraphrases(sweeps, case, answers, planned.kind, host))
+        checks = checks.model_copy(
+            update={
+                "paraphrases": others,
+                "passes": checks.passes + sweeps.cost.passes - before.passes,
+                "forward_tokens": checks.forward_tokens + sweeps.cost.forward_tokens - before.forward_tokens,
+            }
+        )
     evidence = Evidence(
         tool=terms.tool,
         case_id=case.id,
@@ -127,10 +135,11 @@ def audit_case(
         profile=explained.profile,
         answer_sources=explained.answer_sources,
         parts=parts,
+        self_explanation=explanation,
         checks=checks,
-        sweep=explained.cost,
+        sweep=cost,
         probe=model.probe,
-        warnings=warnings(answer, relevances, units, prompt, parts),
+        warnings=(),
         not_evaluated=not_evaluated(case),
         run=Run(
             started=started,
@@ -146,7 +155,7 @@ def audit_case(
             host=host.facts,
         ),
     )
-    return content, evidence
+    return content, evidence.model_copy(update={"warnings": warnings(content, evidence)})
 
 
 def forecast_case(model: Model, case: Case, settings: Settings, host: Host) -> Planned:
@@ -211,6 +220,14 @@ def _parts(case: Case, answer: AnswerText, base: tuple[float, ...], scores: Scor
         return answer_parts(case.answer_parts, answer, base, scores)
     except TimeoutError:
         raise CaseError("the pattern of an answer part takes too long on the answer; simplify it") from None
+
+
+def _paraphrases(
+    sweeps: Sweeps, case: Case, answers: tuple[AnswerText, ...], kind: UnitKind, host: Host
+) -> Iterator[Paraphrase]:
+    for messages in case.paraphrases:
+        prompt = render(sweeps.model.tokenizer, messages, host.clock())
+        yield paraphrase(sweeps, case.model_copy(update={"messages": messages, "named": ()}), prompt, answers, kind)
 
 
 def _contrast(model: Model, case: Case, prompt: Prompt) -> AnswerText | None:

@@ -12,31 +12,38 @@ from itertools import combinations, pairwise
 from typing import Any
 
 from attn_audit.evidence import digest
+from attn_audit.evidence.checked import (
+    Baseline,
+    Checks,
+    Faithfulness,
+    Joint,
+    Paraphrase,
+    Ranked,
+    Reliance,
+    Together,
+    Variant,
+)
 from attn_audit.evidence.measured import (
     AnswerPart,
     AnswerScore,
     AnswerSources,
     AnswerUnit,
-    Checks,
     ContrastScore,
     DirectEffect,
     Evidence,
-    Faithfulness,
     FileDigest,
     Group,
     Method,
     ModelIdentity,
     Observed,
-    Pair,
     Probe,
     Profile,
-    Reliance,
     Run,
     Screening,
+    SelfExplanation,
     Setting,
     Signer,
     Sweep,
-    Together,
     Tool,
     Unit,
     Warn,
@@ -59,6 +66,7 @@ from attn_audit.judge.faithfulness import p_value
 from attn_audit.judge.faithfulness import verdict as judged
 from attn_audit.judge.parts import answer_parts
 from attn_audit.judge.relevance import highest, ranking, relevance
+from attn_audit.judge.self_explanation import agreement, parts_to_compare, sentence_maps
 from attn_audit.reports.limits import limits_version
 from attn_audit.reports.templates import template_digest
 
@@ -175,7 +183,6 @@ def rich_case() -> tuple[Content, Evidence]:
         case={
             "observed_answer": "Declined.",
             "contrast": "Approve the application.",
-            "rationale": "the two missed payments need a closer look",
             "notes": "Invented facts.\nSecond line.",
         },
         batch={
@@ -204,8 +211,14 @@ def rich_case() -> tuple[Content, Evidence]:
             observed=Observed(reproduced=False, tokens=2, log_probability=-9.7),
         ),
         contrast=other,
-        warnings=(Warn(code="near-certain", sentence="The answer is nearly certain; differences are small."),),
-        not_evaluated=("policy “no protected attribute”", "rationale"),
+        warnings=(
+            Warn(
+                code="near-certain",
+                sentence="The answer is nearly certain; differences are small.",
+                advice="Name a contrast.",
+            ),
+        ),
+        not_evaluated=("policy “no protected attribute”", "policy “short”"),
     )
     return said, measured
 
@@ -226,7 +239,11 @@ def full_case(
     ``named``: names to texts of fields; ``parts``: names to texts of parts of the answer.
     """
     fields = {"age": "34", "town": "Riverton", "income": "2,900 euros"} if named is None else named
-    wanted = {"decision": "Refer the application", "price": "free of charge"} if parts is None else parts
+    wanted = (
+        {"decision": "Refer the application", "price": "free of charge", "rationale": "She has paid on time since"}
+        if parts is None
+        else parts
+    )
     said = content(
         messages,
         answer,
@@ -234,6 +251,7 @@ def full_case(
             "named": tuple(_field(messages, name, text) for name, text in fields.items()),
             "answer_parts": tuple(AnswerPattern(name=name, pattern=re.escape(text)) for name, text in wanted.items()),
             "contrast": contrast,
+            "paraphrases": ((Message(role="user", content="She earns 2,900 euros. Approved or not?"),),),
         },
         contrast=None if contrast is None else _answer(contrast),
     )
@@ -289,8 +307,9 @@ def _beside(said: Content, plain: Evidence) -> dict[str, Any]:
                 for n, step in enumerate(steps)
             ),
         ),
-        "parts": _parts(said, base, scores),
-        "checks": checks(found),
+        "parts": (parts := _parts(said, base, scores)),
+        "self_explanation": _self_explanation(said, base, parts),
+        "checks": checks(found).model_copy(update={"paraphrases": (_paraphrase(),)}),
         "run": run().model_copy(update={"seconds_planned": 25.0, "packed": True}),
     }
 
@@ -316,11 +335,63 @@ def checks(values: Sequence[float | None], verdict: str = "supported") -> Checks
         together=Together(
             units=top,
             together=3 * sum(values[unit] or 0.0 for unit in top),
-            pairs=tuple(Pair(units=pair, together=0.1 * (n + 1)) for n, pair in enumerate(combinations(top, 2))),
+            pairs=tuple(Joint(units=pair, together=0.1 * (n + 1)) for n, pair in enumerate(combinations(top, 2))),
+        ),
+        repeated=(Joint(units=(1, 9), together=2.2), Joint(units=(2, 6, 7), together=0.01)),
+        baselines=(
+            Baseline(
+                name="gradient x input",
+                values=tuple(0.1 * (n % 7) for n in range(len(values))),
+                comprehensiveness=(0.4, 1.3, 2.0),
+            ),
+            Baseline(name="attention", values=None, comprehensiveness=()),
+        ),
+        stability=(
+            Variant(operator="soft", factor=0.1, relevance=tuple(values)),
+            Variant(operator="soft", factor=0.01, relevance=None),
         ),
         passes=120,
         forward_tokens=12_345,
     )
+
+
+def _paraphrase() -> Paraphrase:
+    """Of the only one, with its first two words as the highest."""
+    spans = (Span(message=0, start=0, end=3), Span(message=0, start=4, end=9))
+    return Paraphrase(
+        log_probability=-0.7,
+        highest=tuple(Ranked(spans=(span,), relevance=2.0 - number) for number, span in enumerate(spans)),
+    )
+
+
+def _self_explanation(said: Content, base: tuple[float, ...], parts: tuple[AnswerPart, ...]) -> SelfExplanation | None:
+    """The first sentence drives the decision, the second one the rationale."""
+    compared = parts_to_compare(parts)
+    if compared is None:
+        return None
+    units = sentence_units(said)
+    effects = tuple(tuple(range(*tokens)) for tokens in compared)
+    scores = tuple(
+        tuple(value - (1.5 if u < 2 and t in effects[u] else 0.0) for t, value in enumerate(base))
+        for u in range(len(units))
+    )
+    return SelfExplanation(units=units, scores=scores, agreement=agreement(*sentence_maps(base, scores, compared)))
+
+
+def sentence_units(said: Content) -> tuple[Unit, ...]:
+    """One unit for each sentence of each message, over the positions of its words."""
+    words = word_units(said.model_copy(update={"case": said.case.model_copy(update={"named": ()})}))
+    found: list[Unit] = []
+    for number, message in enumerate(said.case.messages):
+        for match in re.finditer(r"[^.!?]*[.!?]+|[^.!?]+$", message.content):
+            span = Span(message=number, start=match.start(), end=match.end())
+            inside = [
+                w for w in words if w.spans[0].message == number and match.start() <= w.spans[0].start < match.end()
+            ]
+            if inside:
+                runs = ((inside[0].runs[0][0], inside[-1].runs[-1][1]),)
+                found.append(Unit(id=f"s{len(found)}", kind="sentence", spans=(span,), runs=runs))
+    return tuple(found)
 
 
 def _kept(scores: tuple[tuple[float, ...], ...], measured: tuple[int, ...]) -> Scores:

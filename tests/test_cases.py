@@ -64,6 +64,7 @@ FULL = """\
         decision: Approved
         rationale: because
         answer_parts: [{name: verdict, text: "Appr."}, {name: why, pattern: "be.*"}, {name: start, characters: [0, 3]}]
+        paraphrases: ["Postcode {postcode}, income {income}.", [{role: user, content: "Again: {income}"}]]
         observed_answer: Approved
         notes: a note
         max_new_tokens: 5
@@ -84,7 +85,7 @@ def test_everything_a_case_file_can_say(tmp_path: Path) -> None:
     assert file.model == "smollm2"
     assert file.settings == {"units": "word", "max_new_tokens": "20", "threads": "2"}
     assert set(file.settings) <= SETTINGS
-    assert file.lines == {"a1": 12, "a2": 25}
+    assert file.lines == {"a1": 12, "a2": 26}
     first, second = file.cases
     assert first.messages[0].content == "Income 012, postcode no. Again: 012. {literal}"
     assert [(n.kind, n.name, texts(first, n)) for n in first.named] == [
@@ -101,8 +102,14 @@ def test_everything_a_case_file_can_say(tmp_path: Path) -> None:
         ("verdict", r"Appr\.", None),
         ("why", "be.*", None),
         ("start", None, (0, 3)),
+        ("decision", "Approved", None),
+        ("rationale", "because", None),
     ]
-    assert not_evaluated(first) == ('policy "no postcode"', "decision", "rationale")
+    assert [[message.content for message in other] for other in first.paraphrases] == [
+        ["Postcode no, income 012."],
+        ["Again: 012"],
+    ]
+    assert not_evaluated(first) == ('policy "no postcode"',)
 
 
 def test_json_lines_say_the_same_as_yaml(tmp_path: Path) -> None:
@@ -151,7 +158,7 @@ BAD = {
     ),
     "unknown setting": (
         "settings: {speed: 3}\n" + ONE,
-        'line 1: unknown field "speed" in settings; allowed here: bands, checks, device, dtype, ',
+        'line 1: unknown field "speed" in settings; allowed here: bands, baselines, checks, device, ',
     ),
     "unknown in policy": (
         ONE + "    policies:\n      - name: p\n        limit: 3\n",
@@ -632,8 +639,8 @@ def test_a_single_question() -> None:
 
 
 def test_what_is_not_evaluated_shows_no_control_characters(tmp_path: Path) -> None:
-    file = read(tmp_path, ONE + '    policies: [{name: "a\\e[31m\\u202eb\\nc"}]\n    decision: secret\n')
-    assert not_evaluated(file.cases[0]) == ('policy "a[31mbc"', "decision")
+    file = read(tmp_path, ONE + '    policies: [{name: "a\\e[31m\\u202eb\\nc"}]\n')
+    assert not_evaluated(file.cases[0]) == ('policy "a[31mbc"',)
 
 
 def test_the_schema_names_every_field() -> None:

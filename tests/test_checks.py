@@ -10,12 +10,14 @@ import torch
 
 import families
 import reference
+from attn_audit.evidence.checked import Checks
 from attn_audit.evidence.errors import CaseError
-from attn_audit.evidence.measured import Checks, Unit
+from attn_audit.evidence.measured import Unit
 from attn_audit.evidence.records import Case, CheckEffort, Message
 from attn_audit.evidence.settings import Settings
 from attn_audit.judge.faithfulness import DRAWS, FEWEST_DRAWS
 from attn_audit.judge.relevance import highest, relevance
+from attn_audit.judge.repeats import repeated
 from attn_audit.measure.answer import score
 from attn_audit.measure.checks import Checker
 from attn_audit.measure.deletion import delete, left_of
@@ -97,7 +99,7 @@ def checked(
     found = relevance(sweeps.recorded[0], scores)
     if turned:
         found = tuple(None if value is None else -value for value in found)
-    checks = Checker(sweeps, units, found).run(effort, Clock(lambda: 0.0, 0.0))
+    checks = Checker(sweeps, units, found, repeated(units, case.messages)).run(effort, Clock(lambda: 0.0, 0.0))
     assert checks is not None
     return checks, units, found
 

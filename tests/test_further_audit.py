@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import audits
-from attn_audit.evidence.measured import AnswerSources, Checks, Evidence
+from attn_audit.evidence.checked import Checks
+from attn_audit.evidence.measured import AnswerSources, Evidence
 from attn_audit.evidence.statements import summary
 from attn_audit.judge.faithfulness import p_value, verdict
 from attn_audit.judge.relevance import relevance
@@ -25,6 +26,9 @@ cases:
     answer_parts:
       - {name: verdict, pattern: "approved|denied"}
       - {name: missing, text: zebra}
+    decision: {pattern: "approved|denied"}
+    rationale: the income is high
+    paraphrases: ["{name} earns much and owes much. Is the loan approved?", "Is the loan of {name} approved?"]
 """
 SCREENED = CASES.replace(
     'checks: full, effect: both, bands: "3", kappa: "1.0", sources: prompt+answer', "effort: screened"
@@ -55,7 +59,15 @@ def test_everything_at_once_verifies(full: audits.Audit) -> None:
     assert evidence.groups
     assert evidence.profile is not None
     assert evidence.answer_sources is not None
-    assert [part.tokens is None for part in evidence.parts] == [False, True]
+    assert [part.tokens is None for part in evidence.parts] == [False, True, False, False]
+    assert evidence.self_explanation is not None
+    assert [unit.kind for unit in evidence.self_explanation.units] == ["sentence"] * 3
+    assert evidence.checks is not None
+    assert [one.name for one in evidence.checks.baselines] == ["gradient x input", "attention"]
+    assert all(one.values is not None for one in evidence.checks.baselines)
+    assert [(one.operator, one.factor) for one in evidence.checks.stability] == [("soft", 0.1), ("soft", 0.01)]
+    assert evidence.checks.repeated
+    assert [len(one.highest) for one in evidence.checks.paraphrases] == [10, 6]
     assert "part-missing" in {warning.code for warning in evidence.warnings}
 
 
@@ -252,6 +264,84 @@ def other_pairs(evidence: Evidence) -> dict[str, Any]:
     return with_checks(evidence, together=evidence.checks.together.model_copy(update={"pairs": rest}))
 
 
+def no_repeats(evidence: Evidence) -> dict[str, Any]:
+    return with_checks(evidence, repeated=())
+
+
+def fewer_baselines(evidence: Evidence) -> dict[str, Any]:
+    assert evidence.checks is not None
+    return with_checks(evidence, baselines=evidence.checks.baselines[1:])
+
+
+def short_baseline(evidence: Evidence) -> dict[str, Any]:
+    assert evidence.checks is not None
+    first, *rest = evidence.checks.baselines
+    return with_checks(evidence, baselines=(first.model_copy(update={"comprehensiveness": (1.0,)}), *rest))
+
+
+def fewer_variants(evidence: Evidence) -> dict[str, Any]:
+    assert evidence.checks is not None
+    return with_checks(evidence, stability=evidence.checks.stability[:1])
+
+
+def other_units_in_a_variant(evidence: Evidence) -> dict[str, Any]:
+    assert evidence.checks is not None
+    first, *rest = evidence.checks.stability
+    assert first.relevance is not None
+    gone = first.model_copy(update={"relevance": (None, *first.relevance[1:])})
+    return with_checks(evidence, stability=(gone, *rest))
+
+
+def fewer_paraphrases(evidence: Evidence) -> dict[str, Any]:
+    assert evidence.checks is not None
+    return with_checks(evidence, paraphrases=evidence.checks.paraphrases[1:])
+
+
+def other_order_in_a_paraphrase(evidence: Evidence) -> dict[str, Any]:
+    assert evidence.checks is not None
+    first, *rest = evidence.checks.paraphrases
+    return with_checks(evidence, paraphrases=(first.model_copy(update={"highest": first.highest[::-1]}), *rest))
+
+
+def words_out_of_a_paraphrase(evidence: Evidence) -> dict[str, Any]:
+    """The first one's pieces are of the second, longer one; two of its spans lie behind its end."""
+    assert evidence.checks is not None
+    first, second = evidence.checks.paraphrases
+    return with_checks(evidence, paraphrases=(first, second.model_copy(update={"highest": first.highest})))
+
+
+def explained(evidence: Evidence, **changed: Any) -> dict[str, Any]:
+    assert evidence.self_explanation is not None
+    return {"self_explanation": evidence.self_explanation.model_copy(update=changed)}
+
+
+def nicer_agreement(evidence: Evidence) -> dict[str, Any]:
+    return explained(evidence, agreement=0.99)
+
+
+def a_sentence_less(evidence: Evidence) -> dict[str, Any]:
+    assert evidence.self_explanation is not None
+    found = evidence.self_explanation
+    return explained(evidence, units=found.units[1:], scores=found.scores[1:])
+
+
+def words_for_sentences(evidence: Evidence) -> dict[str, Any]:
+    assert evidence.self_explanation is not None
+    words = tuple(unit.model_copy(update={"kind": "word"}) for unit in evidence.self_explanation.units)
+    return explained(evidence, units=words)
+
+
+def no_self_explanation(evidence: Evidence) -> dict[str, Any]:
+    return {"self_explanation": None}
+
+
+def sentence_elsewhere(evidence: Evidence) -> dict[str, Any]:
+    assert evidence.self_explanation is not None
+    one, other, *rest = evidence.self_explanation.units
+    swapped = (one.model_copy(update={"runs": other.runs}), other.model_copy(update={"runs": one.runs}), *rest)
+    return explained(evidence, units=swapped)
+
+
 def not_run(evidence: Evidence) -> dict[str, Any]:
     return {"checks": Checks(not_run="seconds")}
 
@@ -264,7 +354,9 @@ def no_checks(evidence: Evidence) -> dict[str, Any]:
     "change",
     [
         *(other_verdict, lower_p, a_draw_less, other_sizes, no_sufficiency, no_reliance, other_reliance, other_pairs),
-        *(not_run, no_checks),
+        *(not_run, no_checks, no_repeats, fewer_baselines, short_baseline, fewer_variants, other_units_in_a_variant),
+        *(fewer_paraphrases, other_order_in_a_paraphrase, words_out_of_a_paraphrase),
+        *(nicer_agreement, a_sentence_less, words_for_sentences, no_self_explanation, sentence_elsewhere),
     ],
 )
 def test_attack_15_a_check_that_does_not_follow(full: audits.Audit, tmp_path: Path, change: Change) -> None:

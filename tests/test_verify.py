@@ -447,7 +447,7 @@ NUMBERS: dict[str, tuple[Callable[[Evidence], dict[str, Any]], str]] = {
         "model's root does not follow",
     ),
 }
-_WARN = Warn(code="all-well", sentence="Nothing to worry about.")
+_WARN = Warn(code="all-well", sentence="Nothing to worry about.", advice="Nothing to do.")
 
 
 def _toned(evidence: Evidence) -> tuple[Warn, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attn_audit.case_yaml import MAX_CASES, Step, Tree, parse_json_lines, parse_yaml, quoted
-from attn_audit.cases.entry import Entry
+from attn_audit.cases.entry import DEFAULT_NEW_TOKENS, Entry
 from attn_audit.cases.files import decode, read_bytes, shown
 from attn_audit.cases.patterns import compiled
 from attn_audit.cases.schema import ID_PATTERN, MAX_CHARACTERS, CaseFileSchema, validated
@@ -21,7 +21,6 @@ from attn_audit.evidence.records import (
 )
 
 MAX_BATCH_CHARACTERS = 256_000_000
-DEFAULT_NEW_TOKENS = 64
 
 _PARSERS = {".yaml": parse_yaml, ".yml": parse_yaml, ".jsonl": parse_json_lines}
 _DEVICE = re.compile(r"(CON|PRN|AUX|NUL|COM[1-9]|LPT[1-9])(\..*)?", re.IGNORECASE)
@@ -73,9 +72,7 @@ def single_case(prompt: str) -> CaseFile:
 
 def not_evaluated(case: Case) -> tuple[str, ...]:
     """What the case asks for and this version accepts without evaluating it: short phrases, no text of the case."""
-    policies = tuple(f'policy "{_printable(policy.name)}"' for policy in case.policies)
-    asked = {"decision": case.decision, "rationale": case.rationale}
-    return policies + tuple(name for name, text in asked.items() if text is not None)
+    return tuple(f'policy "{_printable(policy.name)}"' for policy in case.policies)
 
 
 def _printable(name: str) -> str:
@@ -89,13 +86,12 @@ def _printable(name: str) -> str:
 
 def _all_cases(tree: Tree, file: CaseFileSchema, folder: Path) -> tuple[tuple[Case, ...], tuple[int, ...]]:
     """All cases in order, and for each the index of its entry."""
-    default = file.settings.max_new_tokens or DEFAULT_NEW_TOKENS
     cases: list[Case] = []
     entries: list[int] = []
     seen: dict[str, tuple[str, str]] = {}
     characters = 0
     for number, entry in enumerate(file.cases):
-        builder = Entry(tree, number, entry, file.policies, default)
+        builder = Entry(tree, number, entry, file)
         for case, row in builder.cases(folder):
             _check_id(tree, number, case.id, row, seen)
             cases.append(case)

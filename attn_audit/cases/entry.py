@@ -11,17 +11,19 @@ from typing import NoReturn
 from attn_audit.case_yaml import Step, Tree, quoted
 from attn_audit.cases.patterns import MATCH_SECONDS, compiled, matches
 from attn_audit.cases.rows import read_rows
-from attn_audit.cases.schema import MAX_CHARACTERS, AnswerPartEntry, CaseEntry, NamedUnit, case_name
+from attn_audit.cases.schema import MAX_CHARACTERS, AnswerPlace, CaseEntry, CaseFileSchema, NamedUnit, case_name
 from attn_audit.evidence.records import (
+    DECISION,
+    RATIONALE,
     AnswerPattern,
     Case,
     Message,
     NamedSpans,
-    Policy,
     Span,
 )
 
 MAX_SPANS = 10_000
+DEFAULT_NEW_TOKENS = 64
 
 _FIELD = re.compile(r"[^\W\d](?:[\w -]{0,62}\w)?")
 _TEMPLATE = re.compile(r"(?P<escape>\{\{|\}\})|\{(?P<field>[^{}]*)\}|(?P<lone>[{}])")
@@ -30,15 +32,14 @@ _TEMPLATE = re.compile(r"(?P<escape>\{\{|\}\})|\{(?P<field>[^{}]*)\}|(?P<lone>[{
 class Entry:
     """Builds the cases of one entry of the file; every refusal names the entry and the line."""
 
-    def __init__(
-        self, tree: Tree, number: int, entry: CaseEntry, policies: tuple[Policy, ...], max_new_tokens: int
-    ) -> None:
+    def __init__(self, tree: Tree, number: int, entry: CaseEntry, file: CaseFileSchema) -> None:
         self.tree = tree
+        self.file = file
         self.path: tuple[Step, ...] = ("cases", number)
         self.entry = entry
         self.name = case_name(tree, self.path)
-        self.policies = policies + entry.policies
-        self.max_new_tokens = entry.max_new_tokens or max_new_tokens
+        self.policies = file.policies + entry.policies
+        self.max_new_tokens = entry.max_new_tokens or file.settings.max_new_tokens or DEFAULT_NEW_TOKENS
 
     def refuse(self, field: str, sentence: str, *inner: Step) -> NoReturn:
         self.tree.refuse((*self.path, field, *inner), sentence)
@@ -54,7 +55,7 @@ class Entry:
             yield self._filled(entry.id or "", entry.fields or {}, ""), ""
         else:
             messages = entry.messages or (Message(role="user", content=entry.prompt or ""),)
-            yield self._case(entry.id or "", messages, ()), ""
+            yield self._case(entry.id or "", messages, (), entry.paraphrases), ""
 
     def _check_fields(self) -> None:
         """Which fields stand together, and which alone."""
@@ -80,10 +81,24 @@ class Entry:
             names.add(policy.name)
 
     def _filled(self, case_id: str, values: Mapping[str, str], at: str) -> Case:
-        """One case from the template. The spans of a field are exactly the characters its value put in."""
+        """One case from the template, and its paraphrases, which are templates, too."""
+        messages, spans = self._fill(self.entry.template or (), values, at)
+        for name in values:
+            if name not in spans:
+                used = ", ".join(spans) or "none"
+                unused = f"the template of {self.name} does not use the field {quoted(name)}{at}"
+                self.refuse("fields", f"{unused}; it uses: {used}", name)
+        named = tuple(NamedSpans(kind="field", name=name, spans=tuple(found)) for name, found in spans.items())
+        paraphrases = tuple(self._fill(other, values, at)[0] for other in self.entry.paraphrases)
+        return self._case(case_id, messages, named, paraphrases)
+
+    def _fill(
+        self, template: tuple[Message, ...], values: Mapping[str, str], at: str
+    ) -> tuple[tuple[Message, ...], dict[str, list[Span]]]:
+        """The messages, and the spans of each field: exactly the characters that its value put in."""
         messages: list[Message] = []
         spans: dict[str, list[Span]] = {}
-        for index, message in enumerate(self.entry.template or ()):
+        for index, message in enumerate(template):
             parts: list[str] = []
             length = 0
             for literal, field in self._pieces(message.content):
@@ -94,13 +109,7 @@ class Entry:
                 length += len(text)
                 self._check_length(length)
             messages.append(Message(role=message.role, content="".join(parts)))
-        for name in values:
-            if name not in spans:
-                used = ", ".join(spans) or "none"
-                unused = f"the template of {self.name} does not use the field {quoted(name)}{at}"
-                self.refuse("fields", f"{unused}; it uses: {used}", name)
-        named = tuple(NamedSpans(kind="field", name=name, spans=tuple(found)) for name, found in spans.items())
-        return self._case(case_id, tuple(messages), named)
+        return tuple(messages), spans
 
     def _pieces(self, template: str) -> Iterator[tuple[str, str | None]]:
         """Literal text (text, None) and fields ("", name), in order."""
@@ -128,14 +137,19 @@ class Entry:
             self.refuse("fields", f"the field {quoted(field)}{at} is empty; nothing could be measured for it", field)
         return values[field]
 
-    def _case(self, case_id: str, messages: tuple[Message, ...], named: tuple[NamedSpans, ...]) -> Case:
+    def _case(
+        self,
+        case_id: str,
+        messages: tuple[Message, ...],
+        named: tuple[NamedSpans, ...],
+        paraphrases: tuple[tuple[Message, ...], ...],
+    ) -> Case:
         entry = self.entry
         source = next(name for name in ("prompt", "messages", "template") if getattr(entry, name) is not None)
-        if messages[-1].role != "user":
-            self.refuse(source, f"the last message of {self.name} must be the user's, not the {messages[-1].role}'s")
-        if any(not message.content.strip() for message in messages):
-            self.refuse(source, f"a message of {self.name} has no text")
-        self._check_length(sum(len(message.content) for message in messages))
+        self._check_messages(source, messages)
+        for index, paraphrase in enumerate(paraphrases):
+            self._check_messages("paraphrases", paraphrase, index)
+        self._check_length(sum(len(message.content) for one in (messages, *paraphrases) for message in one))
         return Case(
             id=case_id,
             messages=messages,
@@ -143,29 +157,52 @@ class Entry:
             answer=entry.answer,
             observed_answer=entry.observed_answer,
             contrast=entry.contrast,
-            decision=entry.decision,
-            rationale=entry.rationale,
-            answer_parts=tuple(self._part(index, part) for index, part in enumerate(entry.answer_parts)),
+            paraphrases=paraphrases,
+            answer_parts=self._answer_parts(),
             notes=entry.notes,
             max_new_tokens=self.max_new_tokens,
             policies=self.policies,
         )
 
-    def _part(self, index: int, part: AnswerPartEntry) -> AnswerPattern:
-        """A part of the answer; the answer itself is not known yet, but for its name and pattern."""
-        given = [name for name in ("text", "pattern", "characters") if getattr(part, name) is not None]
-        named = f"the answer part {quoted(part.name)}"
+    def _check_messages(self, field: str, messages: tuple[Message, ...], *inner: Step) -> None:
+        if messages[-1].role != "user":
+            last = f"the last message of {self.name} must be the user's, not the {messages[-1].role}'s"
+            self.refuse(field, last, *inner)
+        if any(not message.content.strip() for message in messages):
+            self.refuse(field, f"a message of {self.name} has no text", *inner)
+
+    def _answer_parts(self) -> tuple[AnswerPattern, ...]:
+        """The parts of the answer: those that the case names, the decision and the rationale."""
+        found: dict[str, AnswerPattern] = {}
+        for index, part in enumerate(self.entry.answer_parts):
+            if part.name in found:
+                self.refuse("answer_parts", f"the name {quoted(part.name)} stands twice among the answer parts", index)
+            path = (*self.path, "answer_parts", index)
+            found[part.name] = self._part(path, part.name, part, f"the answer part {quoted(part.name)}")
+        for name, own, general in (
+            (DECISION, self.entry.decision, self.file.decision),
+            (RATIONALE, self.entry.rationale, self.file.rationale),
+        ):
+            place = own or general
+            if place is None:
+                continue
+            if name in found:
+                self.refuse(name, f"{self.name} has an answer part {quoted(name)} beside its {name}; give one of them")
+            found[name] = self._part((*self.path, name) if own else (name,), name, place, f"the {name}")
+        return tuple(found.values())
+
+    def _part(self, path: tuple[Step, ...], name: str, place: AnswerPlace, named: str) -> AnswerPattern:
+        """The answer itself is not known yet, but where the part will be looked for."""
+        given = [field for field in ("text", "pattern", "characters") if getattr(place, field) is not None]
         if len(given) != 1:
-            self.refuse("answer_parts", f"{named} needs exactly one of text, pattern, characters", index)
-        if part.name in {other.name for other in self.entry.answer_parts[:index]}:
-            self.refuse("answer_parts", f"the name {quoted(part.name)} stands twice among the answer parts", index)
-        if part.characters is not None:
-            if part.characters[0] >= part.characters[1]:
-                self.refuse("answer_parts", f"the characters of {named} are [start, end] with the start first", index)
-            return AnswerPattern(name=part.name, characters=part.characters)
-        pattern = re.escape(part.text) if part.text is not None else part.pattern or ""
-        compiled(self.tree, (*self.path, "answer_parts", index, given[0]), pattern)
-        return AnswerPattern(name=part.name, pattern=pattern)
+            self.tree.refuse(path, f"{named} needs exactly one of text, pattern, characters")
+        if place.characters is not None:
+            if place.characters[0] >= place.characters[1]:
+                self.tree.refuse(path, f"the characters of {named} are [start, end] with the start first")
+            return AnswerPattern(name=name, characters=place.characters)
+        pattern = re.escape(place.text) if place.text is not None else place.pattern or ""
+        compiled(self.tree, (*path, given[0]), pattern)
+        return AnswerPattern(name=name, pattern=pattern)
 
     def _check_length(self, characters: int) -> None:
         if characters > MAX_CHARACTERS:

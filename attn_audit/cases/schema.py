@@ -45,17 +45,30 @@ class NamedUnit(Record):
     pattern: Pattern | None = None
 
 
-class AnswerPartEntry(Record):
-    """A part of the answer to be explained on its own: quoted text, a regular expression, or characters."""
+class AnswerPlace(Record):
+    """Where a part of the answer stands: quoted text, a regular expression, or characters."""
 
     model_config = ConfigDict(
         json_schema_extra={"oneOf": [{"required": [name]} for name in ("text", "pattern", "characters")]}
     )
 
-    name: Name
     text: Text | None = None
     pattern: Pattern | None = None
     characters: tuple[Index, Index] | None = Field(None, description="start, end, from 0; the end is left out")
+
+
+class AnswerPartEntry(AnswerPlace):
+    """A part of the answer to be explained on its own."""
+
+    name: Name
+
+
+def _quoted_text(value: object) -> object:
+    """A place that is text stands for that text."""
+    return {"text": value} if isinstance(value, str) else value
+
+
+Place = Annotated[AnswerPlace, BeforeValidator(_quoted_text, json_schema_input_type=Text | AnswerPlace)]
 
 
 class CaseEntry(Record):
@@ -75,8 +88,11 @@ class CaseEntry(Record):
     answer: Text | None = Field(None, description="explain this answer instead of the model's own")
     observed_answer: Text | None = Field(None, description="what production said")
     contrast: Text | None = None
-    decision: Text | None = None
-    rationale: Text | None = None
+    decision: Place | None = Field(None, description="the part of the answer that decides")
+    rationale: Place | None = Field(None, description="the part of the answer that reads like a reason")
+    paraphrases: Annotated[tuple[Template, ...], Field(max_length=20)] = Field(
+        (), description="the same question in other words; with fields, templates as well"
+    )
     answer_parts: Annotated[tuple[AnswerPartEntry, ...], Field(max_length=50)] = ()
     notes: Text | None = None
     max_new_tokens: NewTokens | None = None
@@ -95,6 +111,7 @@ class FileSettings(Record):
     layers: Text | None = None
     effort: Text | None = None
     checks: Text | None = None
+    baselines: Text | None = None
     max_seconds: Text | None = None
     sources: Text | None = None
     bands: Text | None = None
@@ -113,6 +130,8 @@ class CaseFileSchema(BatchInfo):
 
     model: Text | None = Field(None, max_length=4096, description="folder, .gguf file or name of the model")
     settings: FileSettings = FileSettings()
+    decision: Place | None = Field(None, description="for every case that does not give its own")
+    rationale: Place | None = Field(None, description="for every case that does not give its own")
     policies: tuple[Policy, ...] = Field((), description="for every case, before the case's own")
     cases: tuple[CaseEntry, ...] = Field(min_length=1)
 
@@ -127,8 +146,11 @@ _INSIDE: Mapping[Step | None, type[Record]] = {
     "limits": Limits,
     "messages": Message,
     "template": Message,
+    "paraphrases": Message,
     "units": NamedUnit,
     "answer_parts": AnswerPartEntry,
+    "decision": AnswerPlace,
+    "rationale": AnswerPlace,
 }
 _WANTED = {
     "string_type": "be text",

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from attn_audit.evidence.checked import Checks
 from attn_audit.evidence.records import (
     Effect,
     Effort,
@@ -155,51 +156,15 @@ class AnswerPart(Record):
     relevance: tuple[float | None, ...]
 
 
-class Faithfulness(Record):
-    """The map against another operator: its highest units are deleted from the text, and random ones (docs/method.md,
-    "Faithfulness"). Falls of the answer's log-probability (less the contrast's), nats, one for each of ``sizes``."""
+class SelfExplanation(Record):
+    """The decision in the answer, and the reason that the answer gives: do they hang on the same sentences?
+    ``scores[sentence][t]`` = log p(y_t | sentence suppressed), nats."""
 
-    sizes: tuple[Index, ...] = Field(description="how many units were deleted, or kept")
-    comprehensiveness: tuple[float, ...] = Field(description="the highest ones deleted")
-    random_comprehensiveness: tuple[tuple[float, ...], ...] = Field(description="as many random ones, draw by draw")
-    sufficiency: tuple[float, ...] | None = Field(None, description="all but the highest ones deleted; null: not run")
-    random_sufficiency: tuple[tuple[float, ...], ...] | None = None
-    p: float = Field(ge=0, le=1)
-    verdict: Literal["supported", "not supported", "cannot tell"]
-
-
-class Reliance(Record):
-    """Whether the answer hangs on the input at all: falls, nats, without any of the units."""
-
-    suppressed: float
-    deleted: float | None = Field(description="null: nothing would be left of the prompt")
-    verdict: Literal["input", "weights"] = Field(description="where the answer comes from, mostly")
-
-
-class Pair(Record):
-    """Two units suppressed together: the fall, nats."""
-
-    units: tuple[Index, Index]
-    together: float
-
-
-class Together(Record):
-    """The highest units suppressed together, and in pairs; ``together`` is the fall, nats."""
-
-    units: tuple[Index, ...]
-    together: float
-    pairs: tuple[Pair, ...]
-
-
-class Checks(Record):
-    """What the map was held against, and what that took. Null: not run at this effort."""
-
-    not_run: Literal["seconds"] | None = Field(None, description="why nothing was: the limit of seconds")
-    faithfulness: Faithfulness | None = None
-    reliance: Reliance | None = None
-    together: Together | None = None
-    passes: Index = 0
-    forward_tokens: Index = 0
+    units: tuple[Unit, ...] = Field(description="the sentences of the messages, whatever the case names in them")
+    scores: tuple[tuple[float, ...], ...]
+    agreement: float | None = Field(
+        ge=-1, le=1, description="cosine of the two maps of sentences; null: one of them is empty"
+    )
 
 
 class Sweep(Record):
@@ -231,6 +196,7 @@ class Warn(Record):
 
     code: str
     sentence: str
+    advice: str = Field(description="what to do")
 
 
 class Signer(Record):
@@ -295,6 +261,9 @@ class Evidence(Record):
     profile: Profile | None = None
     answer_sources: AnswerSources | None = None
     parts: tuple[AnswerPart, ...] = ()
+    self_explanation: SelfExplanation | None = Field(
+        None, description="null: the answer holds no decision and rationale that the case names"
+    )
     checks: Checks | None = Field(None, description="null: the settings ask for none")
     sweep: Sweep
     probe: Probe

@@ -17,8 +17,10 @@ OperatorName = Literal["knockout", "soft", "shifted"]
 Effect = Literal["total", "direct", "both"]
 Effort = Literal["full", "screened"]
 CheckEffort = Literal["none", "basic", "full"]
+BaselineName = Literal["gradient x input", "attention"]
 Role = Literal["system", "user", "assistant"]
 ViewFormat = Literal["html", "pdf"]
+DECISION, RATIONALE = "decision", "rationale"  # names of the parts of an answer that are held against each other
 Index = Annotated[int, Field(ge=0)]
 Line = Annotated[str, Field(max_length=10_000)]
 Place = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -105,9 +107,8 @@ class Case(Record):
     answer: str | None = None
     observed_answer: str | None = None
     contrast: str | None = None
-    decision: str | None = None
-    rationale: str | None = None
-    answer_parts: tuple[AnswerPattern, ...] = ()
+    paraphrases: tuple[tuple[Message, ...], ...] = ()
+    answer_parts: tuple[AnswerPattern, ...] = Field((), description="also the decision and the rationale, by name")
     notes: str | None = None
     max_new_tokens: int
     policies: tuple[Policy, ...] = ()

@@ -25,6 +25,7 @@ NOT_SET = "not set"
 UnitChoice = Literal["token", "word", "sentence", "paragraph", "auto"]
 Sources = Literal["prompt", "prompt+answer"]
 NumberFormat = Literal["float32", "bfloat16", "float16"]
+Switch = Literal["on", "off"]
 _CHOOSES_METHOD = ("operator", "factor", "effect", "layers", "units", "effort", "max_seconds", "dtype")
 _HOST_BOUND = frozenset({"threads"})  # recorded in ``run``, since the default depends on the machine
 
@@ -39,6 +40,7 @@ class Settings(Record):
     layers: str | None = Field(None, pattern=r"^\d{1,4}:\d{1,4}$", description="A:B, from layer A up to before B")
     effort: Effort = "full"
     checks: CheckEffort = Field("basic", description="what the map is held against")
+    baselines: Switch = Field("on", description="whether full checks try other kinds of maps, too")
     max_seconds: float | None = Field(None, gt=0, le=1e7, description="for measuring one case")
     sources: Sources = Field("prompt", description="whether earlier pieces of the answer are measured, too")
     bands: int | None = Field(None, ge=2, le=1000, description="of layers, in which the highest units are measured")
@@ -141,6 +143,7 @@ def _validated(values: dict[str, str], origins: dict[str, Origin]) -> Settings:
             "effect": Effect,
             "effort": Effort,
             "checks": CheckEffort,
+            "baselines": Switch,
             "sources": Sources,
             "dtype": NumberFormat,
         }.get(name)

@@ -8,15 +8,9 @@ from typing import Literal
 from pydantic import Field
 
 from attn_audit.evidence.bundle import ATTESTATION, CASES, INDEX, MANIFEST, PLAN, statement_name
+from attn_audit.evidence.checked import Checks
 from attn_audit.evidence.digest import salted_text, sha256
-from attn_audit.evidence.measured import (
-    Checks,
-    Evidence,
-    Method,
-    Setting,
-    Signer,
-    Tool,
-)
+from attn_audit.evidence.measured import Evidence, Method, Setting, Signer, Tool
 from attn_audit.evidence.records import (
     Content,
     Record,

@@ -13,8 +13,9 @@ from attn_audit.evidence.measured import (
     Evidence,
     Screening,
     Setting,
+    Unit,
 )
-from attn_audit.evidence.records import Content
+from attn_audit.evidence.records import Content, Span
 from attn_audit.evidence.settings import NOT_SET, Settings
 from attn_audit.judge.checks import check_checks
 from attn_audit.judge.parts import answer_parts
@@ -22,6 +23,7 @@ from attn_audit.judge.places import Places, owners
 from attn_audit.judge.probe import holds
 from attn_audit.judge.relevance import highest
 from attn_audit.judge.screening import direct_relevance, promising, share_of
+from attn_audit.judge.self_explanation import check_self_explanation
 
 
 def check_belonging(content: Content, evidence: Evidence) -> None:
@@ -57,15 +59,23 @@ def _check_segments(content: Content) -> None:
 def _check_positions(content: Content, evidence: Evidence) -> None:
     """A position belongs to a unit that shares most characters with its token; frozen ones share none with any."""
     tokens = owners(content.prompt)
-    places = Places(unit.spans for unit in evidence.units)
-    for index, unit in enumerate(evidence.units):
+    if evidence.self_explanation is not None:
+        _check_units(evidence.self_explanation.units, tokens)
+    places = _check_units(evidence.units, tokens)
+    for position in (position for start, stop in evidence.frozen for position in range(start, stop)):
+        if position in tokens and places.shared(tokens[position]):
+            raise EvidenceError("a token of the case's own text is listed as never suppressed")
+
+
+def _check_units(units: tuple[Unit, ...], tokens: dict[int, Span]) -> Places:
+    """``tokens``: for each position the characters that it covers. The places of the units."""
+    places = Places(unit.spans for unit in units)
+    for index, unit in enumerate(units):
         for position in (position for start, stop in unit.runs for position in range(start, stop)):
             shared = places.shared(tokens[position]) if position in tokens else None
             if shared is None or (shared and shared.get(index, 0) < max(shared.values())):
                 raise EvidenceError(f"unit {unit.id!r:.20} has a position whose token is not in its text")
-    for position in (position for start, stop in evidence.frozen for position in range(start, stop)):
-        if position in tokens and places.shared(tokens[position]):
-            raise EvidenceError("a token of the case's own text is listed as never suppressed")
+    return places
 
 
 def _check_answer(content: Content, evidence: Evidence) -> None:
@@ -116,7 +126,7 @@ def _check_further(content: Content, evidence: Evidence) -> None:
         raise EvidenceError("the screening is recorded or left out against the settings")
     if evidence.screening is not None:
         _check_screening(evidence, evidence.screening, settings)
-    check_checks(evidence, settings, len(content.prompt.ids) + len(content.answer.ids) - 1)
+    check_checks(content, evidence, settings)
     if (evidence.groups and settings.kappa is None) or any(len(group.units) < 2 for group in evidence.groups):
         raise EvidenceError("units are grouped against the settings")
     if (evidence.profile is None) != (settings.bands is None):
@@ -131,6 +141,7 @@ def _check_further(content: Content, evidence: Evidence) -> None:
         raise EvidenceError("a part of the answer cannot be found again by its pattern") from None
     if evidence.parts != parts:
         raise EvidenceError("what drove the parts of the answer does not follow from the scores")
+    check_self_explanation(evidence)
 
 
 def _check_screening(evidence: Evidence, screening: Screening, settings: Settings) -> None:

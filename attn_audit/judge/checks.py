@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from math import fsum, log
-from typing import Literal
+from typing import Literal, get_args
 
+from attn_audit.evidence.checked import Baseline, Checks, Faithfulness, Joint, Paraphrase, Reliance, Together, Variant
 from attn_audit.evidence.errors import EvidenceError
-from attn_audit.evidence.measured import Checks, Evidence, Faithfulness, Reliance, Together, Unit
-from attn_audit.evidence.records import CheckEffort
+from attn_audit.evidence.measured import Evidence, Unit
+from attn_audit.evidence.records import BaselineName, CheckEffort, Content, Message, OperatorName, Span
 from attn_audit.evidence.settings import Settings
 from attn_audit.judge.faithfulness import (
     DRAWS,
@@ -22,10 +22,14 @@ from attn_audit.judge.faithfulness import (
     sizes_of,
     verdict,
 )
+from attn_audit.judge.joint import MUCH
 from attn_audit.judge.relevance import Values, highest, ranking
+from attn_audit.judge.repeats import core, repeated
 
 _FEWEST_UNITS = 2  # with one there is nothing to compare it with
-HARDLY = log(2.0)  # nats: without any input the answer keeps more than half of its probability
+BASELINES: tuple[BaselineName, ...] = get_args(BaselineName)
+_VARIANTS: tuple[tuple[OperatorName, float | None], ...] = (("knockout", None), ("soft", 0.1), ("soft", 0.01))
+STABLE_TOP = (5, 10)  # highest units that the variants of a map are compared by
 
 
 def chains(
@@ -51,19 +55,31 @@ def budget_of(effort: CheckEffort, sweep_tokens: int, length: int) -> int | None
 def relies_on(suppressed: float, deleted: float | None) -> Literal["input", "weights"]:
     """``weights`` where the answer hardly falls without the input."""
     falls = [suppressed] if deleted is None else [suppressed, deleted]
-    return "weights" if all(fall < HARDLY for fall in falls) else "input"
+    return "weights" if all(fall < MUCH for fall in falls) else "input"
 
 
-def ratio(together: Together, relevance: Values) -> float | None:
-    """The fall of the highest units together, over the sum of what each does alone; None where that sum is not
-    positive. Well above 1 they stand in for each other; well below 1 they are needed together."""
-    alone = fsum(value for unit in together.units if (value := relevance[unit]) is not None)
-    return together.together / alone if alone > 0 else None
+def variants(settings: Settings) -> tuple[tuple[OperatorName, float | None], ...]:
+    """The other operators that the map is made with once more: name and factor."""
+    return tuple(one for one in _VARIANTS if one != (settings.operator, settings.factor))
 
 
-def check_checks(evidence: Evidence, settings: Settings, length: int) -> None:
-    """``length``: tokens of prompt and answer that a full pass computes. Raises EvidenceError naming what does not
-    follow."""
+def overlap(one: Values, other: Values, top: int) -> float:
+    """Share of the ``top`` highest units that two maps have in common; of fewer where there are fewer."""
+    first, second = set(ranking(one)[:top]), set(ranking(other)[:top])
+    return len(first & second) / max(1, len(first))
+
+
+def shared_texts(content: Content, evidence: Evidence, number: int, top: int) -> float:
+    """Share of the texts of the ``top`` highest units that are also among the ``top`` highest of a paraphrase."""
+    found = evidence.checks.paraphrases[number].highest if evidence.checks else ()
+    own = {core(evidence.units[unit].spans, content.case.messages) for unit in ranking(evidence.relevance)[:top]}
+    other = {core(piece.spans, content.case.paraphrases[number]) for piece in found[:top]}
+    return len(own & other) / max(1, len(own))
+
+
+def check_checks(content: Content, evidence: Evidence, settings: Settings) -> None:
+    """Raises EvidenceError naming what does not follow."""
+    length = len(content.prompt.ids) + len(content.answer.ids) - 1  # that a full pass computes
     checks = evidence.checks
     if (checks is None) != (settings.checks == "none"):
         raise EvidenceError("the checks are recorded or left out against the settings")
@@ -81,6 +97,10 @@ def check_checks(evidence: Evidence, settings: Settings, length: int) -> None:
         _check_reliance(checks.reliance)
     if checks.together is not None:
         _check_together(evidence, checks.together)
+    _check_repeated(checks.repeated, repeated(evidence.units, content.case.messages) if full else ())
+    _check_baselines(evidence, checks.baselines, BASELINES if full and settings.baselines == "on" else ())
+    _check_stability(evidence, checks.stability, variants(settings) if full else ())
+    _check_paraphrases(checks.paraphrases, content.case.paraphrases if full else ())
 
 
 def _check_faithfulness(evidence: Evidence, found: Faithfulness, settings: Settings, length: int) -> None:
@@ -110,3 +130,45 @@ def _check_together(evidence: Evidence, found: Together) -> None:
     top = highest(evidence.relevance)
     if found.units != top or tuple(pair.units for pair in found.pairs) != tuple(combinations(top, 2)):
         raise EvidenceError("the units that were suppressed together are not the highest ones")
+
+
+def _check_repeated(found: Sequence[Joint], expected: Sequence[tuple[int, ...]]) -> None:
+    if tuple(joint.units for joint in found) != tuple(expected):
+        raise EvidenceError("the units that were suppressed together are not those of equal text")
+
+
+def _check_baselines(evidence: Evidence, found: Sequence[Baseline], expected: Sequence[BaselineName]) -> None:
+    if tuple(one.name for one in found) != tuple(expected):
+        raise EvidenceError("the other maps that were tried are not those that the settings ask for")
+    sizes = evidence.checks.faithfulness.sizes if evidence.checks and evidence.checks.faithfulness else ()
+    for one in found:
+        values, falls = (0, 0) if one.values is None else (len(evidence.units), len(sizes))
+        if (0 if one.values is None else len(one.values), len(one.comprehensiveness)) != (values, falls):
+            raise EvidenceError("another map has not one value for each unit, or not one fall for each size")
+
+
+def _check_stability(
+    evidence: Evidence, found: Sequence[Variant], expected: Sequence[tuple[OperatorName, float | None]]
+) -> None:
+    if tuple((one.operator, one.factor) for one in found) != tuple(expected):
+        raise EvidenceError("the operators that the map was made with once more are not those that the settings say")
+    measured = [value is not None for value in evidence.relevance]
+    for one in found:
+        if one.relevance is not None and [value is not None for value in one.relevance] != measured:
+            raise EvidenceError("the map made with another operator is not of the same units")
+
+
+def _check_paraphrases(found: Sequence[Paraphrase], expected: Sequence[Sequence[Message]]) -> None:
+    if len(found) != len(expected):
+        raise EvidenceError("the paraphrases that were measured are not those of the case")
+    for one, messages in zip(found, expected, strict=True):
+        values = [piece.relevance for piece in one.highest]
+        if not values or len(values) > max(STABLE_TOP) or values != sorted(values, reverse=True):
+            raise EvidenceError("the highest pieces of a paraphrase are not in order")
+        if any(not fits(span, messages) for piece in one.highest for span in piece.spans):
+            raise EvidenceError("a piece of a paraphrase is not in its text")
+
+
+def fits(span: Span, messages: Sequence[Message]) -> bool:
+    """Whether there are such characters."""
+    return span.message < len(messages) and span.start < span.end <= len(messages[span.message].content)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import fsum
 
-from attn_audit.evidence.measured import ContrastScore
+from attn_audit.evidence.measured import ContrastScore, Evidence
 from attn_audit.evidence.records import Scores
 
 DECIMALS = 6
@@ -67,6 +67,20 @@ def positive_share(values: Values) -> tuple[float, ...]:
     measured."""
     total = fsum(value for value in values if value is not None and value > 0)
     return tuple(value / total if value is not None and value > 0 else 0.0 for value in values)
+
+
+def below_noise(evidence: Evidence) -> tuple[bool, ...]:
+    """For each unit whether its relevance is no larger than what rounding alone did in the same sweep; twice that with
+    a contrast, whose own rounding is subtracted. What rounds to nothing at all is not told from zero either way."""
+    floor = evidence.sweep.noise * (1 if evidence.contrast is None else 2)
+    return tuple(value is not None and 0 < abs(value) <= floor for value in evidence.relevance)
+
+
+def told_apart(evidence: Evidence) -> Values:
+    """The relevance as a map draws it: what is below the noise counts as nothing."""
+    return tuple(
+        0.0 if noise else value for value, noise in zip(evidence.relevance, below_noise(evidence), strict=True)
+    )
 
 
 def _sum(base: tuple[float, ...], row: tuple[float, ...]) -> float:

@@ -35,7 +35,12 @@ def check_shape(content: Content, evidence: Evidence) -> None:
     _check_offsets(content.prompt.offsets, len(content.prompt.rendered), "the prompt's")
     _check_offsets(content.answer.offsets, len(content.answer.text), "the answer's")
     _check_positions([run for unit in evidence.units for run in unit.runs] + list(evidence.frozen), length)
-    _check_spans(evidence.units, tuple(len(message.content) for message in content.case.messages))
+    lengths = tuple(len(message.content) for message in content.case.messages)
+    _check_spans(evidence.units, lengths)
+    if evidence.self_explanation is not None:
+        sentences = evidence.self_explanation.units
+        _check_spans(sentences, lengths)
+        _check_positions([run for unit in sentences for run in unit.runs] + list(evidence.frozen), length)
 
 
 def _check_contrast(content: Content, evidence: Evidence) -> None:

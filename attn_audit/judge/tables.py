@@ -28,5 +28,7 @@ def tables(evidence: Evidence) -> Iterator[NamedTable]:
     if (profile := evidence.profile) is not None:
         for band, table in enumerate(profile.scores):
             yield f"profile.scores[{band}]", table, len(profile.units), tokens
+    if (explained := evidence.self_explanation) is not None:
+        yield "self_explanation.scores", explained.scores, len(explained.units), tokens
     if (sources := evidence.answer_sources) is not None:
         yield "answer_sources.scores", sources.scores, len(sources.units), tokens

@@ -1,18 +1,26 @@
-"""A map to the checks of it: deletions from the text, reliance on the input, and what its highest units do together."""
+"""A map to the checks of it: deletions from the text, reliance on the input, what its highest units and those of equal
+text do together, other ways to make a map, and the map made with other operators."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import combinations, islice
 from math import fsum
 
-from attn_audit.evidence.measured import Checks, Faithfulness, Pair, Reliance, Together, Unit
-from attn_audit.evidence.records import CheckEffort
-from attn_audit.judge.checks import budget_of, chains, relies_on
-from attn_audit.judge.faithfulness import Chain, p_value, verdict
-from attn_audit.judge.relevance import DECIMALS, Values, highest, relevance_of_all
+from attn_audit.evidence.checked import Baseline, Checks, Faithfulness, Joint, Reliance, Together, Variant
+from attn_audit.evidence.errors import UsageError
+from attn_audit.evidence.measured import Unit
+from attn_audit.evidence.records import BaselineName, CheckEffort
+from attn_audit.judge.checks import BASELINES, budget_of, chains, relies_on, variants
+from attn_audit.judge.faithfulness import Chain, own_chain, p_value, verdict
+from attn_audit.judge.relevance import DECIMALS, Values, highest, ranking, relevance_of_all
+from attn_audit.measure.attention import Operator
+from attn_audit.measure.attention_weights import attention_weights
 from attn_audit.measure.deletion import Kept, delete, left_of
 from attn_audit.measure.explain import Sweeps, runs_together
+from attn_audit.measure.gradient import gradient_times_input
+from attn_audit.measure.operator_probe import prove
 from attn_audit.measure.planner import Clock, Work
 from attn_audit.measure.sweep import room
 
@@ -20,8 +28,10 @@ from attn_audit.measure.sweep import room
 class Checker:
     """The checks of one map. Deletions and sweeps add up in ``passes`` and ``tokens``."""
 
-    def __init__(self, sweeps: Sweeps, units: Sequence[Unit], relevance: Values) -> None:
-        self._sweeps, self._units, self._relevance = sweeps, units, relevance
+    def __init__(
+        self, sweeps: Sweeps, units: Sequence[Unit], relevance: Values, repeated: Sequence[tuple[int, ...]]
+    ) -> None:
+        self._sweeps, self._units, self._relevance, self._repeated = sweeps, units, relevance, repeated
         self._length = sweeps.bases[0].inputs.shape[1]
         self._sweep_tokens = sweeps.cost.forward_tokens
         self._work = Work()
@@ -38,23 +48,26 @@ class Checker:
             planned = self._planned((own, *random), effort).seconds(clock.pace)
             if clock.elapsed() + planned > settings.max_seconds:
                 return Checks(not_run="seconds")
-        faithfulness = self._faithfulness(own, random, effort)
-        reliance = together = None
+        found = Checks(faithfulness=self._faithfulness(own, random, effort))
         if effort == "full":
-            reliance, together = self._reliance(), self._together()
-        return Checks(
-            faithfulness=faithfulness,
-            reliance=reliance,
-            together=together,
-            passes=self._work.passes,
-            forward_tokens=self._work.tokens,
-        )
+            sizes = [len(chosen) for chosen in own]
+            found = found.model_copy(
+                update={
+                    "reliance": self._reliance(),
+                    "together": self._together(),
+                    "repeated": self._joint(self._repeated),
+                    "baselines": self._baselines(sizes) if settings.baselines == "on" else (),
+                    "stability": tuple(self._variant(Operator(*one)) for one in variants(settings)),
+                }
+            )
+        return found.model_copy(update={"passes": self._work.passes, "forward_tokens": self._work.tokens})
 
     def _planned(self, every: Sequence[Chain], effort: CheckEffort) -> Work:
         rows = [self._left(chosen) for one in every for chosen in one]
         # In full, what a draw deletes is kept alone, too: the two make up the whole.
         tokens = self._length * len(rows) if effort == "full" else sum(len(row) for row in rows)
-        return Work(0, tokens * len(self._sweeps.bases))
+        again = len(variants(self._sweeps.settings)) * self._sweep_tokens if effort == "full" else 0
+        return Work(0, tokens * len(self._sweeps.bases) + again)
 
     def _faithfulness(self, own: Chain, random: tuple[Chain, ...], effort: CheckEffort) -> Faithfulness:
         every = (own, *random)
@@ -98,11 +111,11 @@ class Checker:
         of_row = {row: round(fall, DECIMALS) + 0.0 for row, fall in zip(rows, falls, strict=True)}
         return [of_row[one] for one in kept]
 
-    def _suppressed(self, groups: Sequence[Sequence[int]]) -> tuple[float, ...]:
-        """The fall with each group of units suppressed together, nats."""
+    def _suppressed(self, groups: Sequence[Sequence[int]], operator: Operator | None = None) -> tuple[float, ...]:
+        """The fall with each group of units suppressed together, nats; by the map's own operator, or another one."""
         sweeps = self._sweeps
         before = sweeps.cost
-        table, other = sweeps.of([runs_together(self._units, group) for group in groups], sweeps.reach)
+        table, other = sweeps.of([runs_together(self._units, group) for group in groups], sweeps.reach, operator)
         self._work += Work(sweeps.cost.passes - before.passes, sweeps.cost.forward_tokens - before.forward_tokens)
         base, *rest = sweeps.recorded
         return relevance_of_all(base, table, rest[0] if rest else None, other)
@@ -116,7 +129,38 @@ class Checker:
 
     def _together(self) -> Together:
         top = highest(self._relevance)
-        pairs = tuple(combinations(top, 2))
-        whole, *falls = self._suppressed([top, *pairs])
-        found = tuple(Pair(units=pair, together=fall) for pair, fall in zip(pairs, falls, strict=True))
-        return Together(units=top, together=whole, pairs=found)
+        whole, *pairs = self._joint([top, *combinations(top, 2)])
+        return Together(units=top, together=whole.together, pairs=tuple(pairs))
+
+    def _joint(self, groups: Sequence[tuple[int, ...]]) -> tuple[Joint, ...]:
+        falls = self._suppressed(groups)
+        return tuple(Joint(units=group, together=fall) for group, fall in zip(groups, falls, strict=True))
+
+    def _baselines(self, sizes: Sequence[int]) -> tuple[Baseline, ...]:
+        """Other maps, and the falls where their highest units are deleted."""
+        sweeps, pieces = self._sweeps, [unit.runs for unit in self._units]
+        maps = dict.fromkeys(BASELINES)
+        maps["gradient x input"] = gradient_times_input(sweeps.model, sweeps.bases, pieces, sweeps.settings.max_memory)
+        maps["attention"] = attention_weights(sweeps.model, sweeps.bases[0], pieces)
+        return tuple(self._baseline(name, maps[name], sizes) for name in BASELINES)
+
+    def _baseline(self, name: BaselineName, values: tuple[float, ...] | None, sizes: Sequence[int]) -> Baseline:
+        falls: tuple[float, ...] = ()
+        if values is not None:
+            [falls] = self._falls([own_chain(ranking(values), sizes)], frozenset())
+        return Baseline(name=name, values=values, comprehensiveness=falls)
+
+    def _variant(self, operator: Operator) -> Variant:
+        """The map of the same units with another operator; none where the model turns it into something else."""
+        sweeps = self._sweeps
+        operator = replace(operator, layers=sweeps.operator.layers)
+        measured = [index for index, value in enumerate(self._relevance) if value is not None]
+        relevance: tuple[float | None, ...] | None = None
+        try:
+            prove(sweeps.model.network, operator, sweeps.settings.seed)
+        except UsageError:
+            pass
+        else:
+            falls = dict(zip(measured, self._suppressed([(index,) for index in measured], operator), strict=True))
+            relevance = tuple(falls.get(index) for index in range(len(self._units)))
+        return Variant(operator=operator.name, factor=operator.factor, relevance=relevance)

@@ -73,9 +73,12 @@ class Sweeps:
         """Of the map itself."""
         return "direct" if self.settings.effect == "direct" else "total"
 
-    def of(self, pieces: Sequence[Runs], reach: Reach = "total") -> tuple[Table, Table | None]:
-        """Scores of ``pieces`` for the answer, and for the contrast where there is one."""
-        tables = [self.one(base, pieces, reach, self.operator) for base in self.bases]
+    def of(
+        self, pieces: Sequence[Runs], reach: Reach = "total", operator: Operator | None = None
+    ) -> tuple[Table, Table | None]:
+        """Scores of ``pieces`` for the answer, and for the contrast where there is one; by the operator of the
+        settings, unless another one is given."""
+        tables = [self.one(base, pieces, reach, operator or self.operator) for base in self.bases]
         return tables[0], (tables[1] if len(tables) > 1 else None)
 
     def one(self, base: Base, pieces: Sequence[Runs], reach: Reach, operator: Operator) -> Table:
@@ -84,15 +87,19 @@ class Sweeps:
             return ()
         fitting = room(self.model, base, self.settings.max_memory, reach)
         swept = sweep(self.model, base, pieces, fitting, self.progress, operator, reach)
-        self.halvings += swept.halvings
-        self.cost = Sweep(
-            batch_rows=max(self.cost.batch_rows, swept.cost.batch_rows),
-            passes=self.cost.passes + swept.cost.passes,
-            forward_tokens=self.cost.forward_tokens + swept.cost.forward_tokens,
-            naive_forward_tokens=self.cost.naive_forward_tokens + swept.cost.naive_forward_tokens,
-            noise=max(self.cost.noise, swept.cost.noise),
-        )
+        self.count(swept.cost, swept.halvings)
         return swept.scores
+
+    def count(self, cost: Sweep, halvings: int) -> None:
+        """Add what a sweep took."""
+        self.halvings += halvings
+        self.cost = Sweep(
+            batch_rows=max(self.cost.batch_rows, cost.batch_rows),
+            passes=self.cost.passes + cost.passes,
+            forward_tokens=self.cost.forward_tokens + cost.forward_tokens,
+            naive_forward_tokens=self.cost.naive_forward_tokens + cost.naive_forward_tokens,
+            noise=max(self.cost.noise, cost.noise),
+        )
 
 
 def explain(sweeps: Sweeps, answer: AnswerText, planned: Planned, planner: Planner, clock: Clock) -> Explained:

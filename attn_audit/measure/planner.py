@@ -14,7 +14,7 @@ from attn_audit.evidence.records import (
     UnitKind,
 )
 from attn_audit.evidence.settings import Settings
-from attn_audit.judge.checks import budget_of
+from attn_audit.judge.checks import budget_of, variants
 from attn_audit.judge.faithfulness import DRAWS, FEWEST_DRAWS, SHARES
 from attn_audit.judge.relevance import HIGHEST
 from attn_audit.judge.screening import share_of
@@ -140,7 +140,8 @@ class Planner:
             yield Work(settings.bands, settings.bands * HIGHEST * self._bases[0].inputs.shape[1])
 
     def _checks(self, units: tuple[Unit, ...]) -> Work:
-        """Of deletions, each size taken for a share of the tokens; the other checks are few passes."""
+        """Of deletions, each size taken for a share of the tokens; and of the sweeps with other operators. The other
+        checks are few passes."""
         effort = self._settings.checks
         if effort == "none":
             return Work()
@@ -151,7 +152,9 @@ class Planner:
         random = DRAWS if budget is None else min(DRAWS, max(FEWEST_DRAWS, int(budget // one)))
         rows = len(SHARES) * (1 + random) * len(self._bases)
         kept = rows * length if effort == "full" else 0  # what a draw deletes, and what it leaves, make up the whole
-        return Work(rows // _ROWS_OF_A_DELETION, round(max(one * rows / len(SHARES), kept)))
+        found = Work(rows // _ROWS_OF_A_DELETION, round(max(one * rows / len(SHARES), kept)))
+        again = self.work([unit.runs for unit in units]) if effort == "full" else Work()
+        return sum([again] * len(variants(self._settings)), found)
 
     def _measured(self, units: tuple[Unit, ...]) -> int:
         """How many units a screening measures, at least."""

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import fsum
-from statistics import median
+from statistics import fmean, median
 
-from attn_audit.evidence.measured import Evidence, Faithfulness, Reliance, Together
-from attn_audit.judge.checks import ratio
+from attn_audit.evidence.checked import Baseline, Faithfulness, Paraphrase, Reliance, Together, Variant
+from attn_audit.evidence.measured import Evidence
+from attn_audit.evidence.records import Content
+from attn_audit.judge.checks import STABLE_TOP, overlap, shared_texts
 from attn_audit.judge.faithfulness import average, reached
-from attn_audit.reports.numbers import nats
+from attn_audit.judge.joint import singles
+from attn_audit.reports.joint import JointRow, joint_row, joint_rows
+from attn_audit.reports.numbers import nats, probability, share
 from attn_audit.reports.pieces import Piece
 from attn_audit.reports.text import shortened
 
 _FEW_PAIRS = 3
-_LENGTH = 60
-_STAND_IN = 1.5  # times the sum of the single values: the pieces cover for each other
-_NEEDED_TOGETHER = 1 / _STAND_IN
+_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -45,40 +46,60 @@ class FaithfulnessView:
 
 
 @dataclass(frozen=True)
-class PairRow:
-    """Two pieces, and what they do together beyond each alone."""
+class TogetherView:
+    """The highest pieces together, and those pairs of them whose values add up least."""
 
-    one: str
-    other: str
-    effect: str
+    whole: JointRow
+    pairs: tuple[JointRow, ...]
 
 
 @dataclass(frozen=True)
-class TogetherView:
-    """``ratio``: the value together over the sum of the single ones, empty where that is not positive."""
+class BaselineRow:
+    """A kind of map, and the falls where its highest pieces are deleted: average, then one for each size; all empty
+    where it could not be had."""
 
-    pieces: int
-    together: str
-    singles: str
-    ratio: str
-    in_words: str
-    pairs: tuple[PairRow, ...]
+    name: str
+    average: str
+    falls: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class VariantRow:
+    """The map with another operator: shares of the 5 and 10 highest pieces that both have; empty where the operator
+    cannot be applied."""
+
+    name: str
+    shared: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ParaphraseRow:
+    """The question in other words: how probable the answer is after it, its highest piece, and the shares of the 5 and
+    10 highest pieces whose text is among its highest, too."""
+
+    text: str
+    probability: str
+    highest: str
+    shared: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ChecksView:
-    """``why_not``: why nothing was checked, empty where something was; ``left_out``: what this effort does not run."""
+    """``why_not``: why nothing was checked, empty where something was; ``left_out``: this effort does not run all."""
 
     why_not: str = ""
     faithfulness: FaithfulnessView | None = None
-    from_weights: bool = False
     suppressed: str = ""
     deleted: str = ""
     together: TogetherView | None = None
+    repeated: tuple[JointRow, ...] = ()
+    baselines: tuple[BaselineRow, ...] = ()
+    stability: tuple[VariantRow, ...] = ()
+    paraphrases: tuple[ParaphraseRow, ...] = ()
     left_out: bool = False
 
 
-def checks_view(evidence: Evidence, pieces: tuple[Piece, ...]) -> ChecksView:
+def checks_view(content: Content, evidence: Evidence, pieces: tuple[Piece, ...]) -> ChecksView:
     """``pieces``: one for each unit."""
     checks = evidence.checks
     if checks is None or checks.not_run is not None:
@@ -87,10 +108,13 @@ def checks_view(evidence: Evidence, pieces: tuple[Piece, ...]) -> ChecksView:
     found, reliance, together = checks.faithfulness, checks.reliance, checks.together
     return ChecksView(
         faithfulness=None if found is None else _faithfulness(found),
-        from_weights=reliance is not None and reliance.verdict == "weights",
         suppressed="" if reliance is None else nats(reliance.suppressed),
         deleted=_deleted(reliance),
         together=None if together is None else _together(together, evidence, pieces),
+        repeated=joint_rows(checks.repeated, evidence.relevance, pieces),
+        baselines=_baselines(found, checks.baselines) if found is not None and checks.baselines else (),
+        stability=tuple(_variant(one, evidence) for one in checks.stability),
+        paraphrases=tuple(_paraphrase(number, one, content, evidence) for number, one in enumerate(checks.paraphrases)),
         left_out=reliance is None,
     )
 
@@ -139,32 +163,40 @@ def _deleted(found: Reliance | None) -> str:
 
 
 def _together(found: Together, evidence: Evidence, pieces: tuple[Piece, ...]) -> TogetherView:
-    alone = {unit: evidence.relevance[unit] or 0.0 for unit in found.units}
-    effects = [(pair.together - fsum(alone[unit] for unit in pair.units), pair.units) for pair in found.pairs]
-    effects.sort(key=lambda one: (-abs(one[0]), one[1]))
-    times = ratio(found, evidence.relevance)
+    apart = sorted(found.pairs, key=lambda pair: (-abs(pair.together - singles(pair, evidence.relevance)), pair.units))
     return TogetherView(
-        pieces=len(found.units),
-        together=nats(found.together),
-        singles=nats(fsum(alone.values())),
-        ratio="" if times is None else f"{times:.2f}",
-        in_words=_in_words(times),
-        pairs=tuple(
-            PairRow(
-                one=shortened(pieces[one].whole, _LENGTH),
-                other=shortened(pieces[other].whole, _LENGTH),
-                effect=nats(effect),
-            )
-            for effect, (one, other) in effects[:_FEW_PAIRS]
-        ),
+        whole=joint_row(found, evidence.relevance, pieces),
+        pairs=tuple(joint_row(pair, evidence.relevance, pieces) for pair in apart[:_FEW_PAIRS]),
     )
 
 
-def _in_words(times: float | None) -> str:
-    if times is None:
-        return "None of them lowers it alone, so there is no sum to compare with."
-    if times >= _STAND_IN:
-        return "They stand in for each other: alone each looks weak, together they decide."
-    if times <= _NEEDED_TOGETHER:
-        return "They are needed together: losing one of them does much of what losing all of them does."
-    return "Their values roughly add up: they act about independently."
+def _baselines(found: Faithfulness, others: tuple[Baseline, ...]) -> tuple[BaselineRow, ...]:
+    """Ours first; the random choices, on average, last."""
+    random = tuple(
+        fmean(one[index] for one in found.random_comprehensiveness) if found.random_comprehensiveness else 0.0
+        for index in range(len(found.sizes))
+    )
+    maps = [("this map", found.comprehensiveness), *((one.name, one.comprehensiveness) for one in others)]
+    return tuple(
+        BaselineRow(name, nats(average(falls)) if falls else "", tuple(nats(fall) for fall in falls))
+        for name, falls in (*maps, ("random choices, on average", random))
+    )
+
+
+def _paraphrase(number: int, one: Paraphrase, content: Content, evidence: Evidence) -> ParaphraseRow:
+    messages = content.case.paraphrases[number]
+    spans = one.highest[0].spans if one.highest else ()
+    highest = " … ".join(messages[span.message].content[span.start : span.end] for span in spans)
+    return ParaphraseRow(
+        text=shortened(messages[-1].content, _LENGTH),
+        probability=probability(one.log_probability),
+        highest=shortened(highest, _LENGTH),
+        shared=tuple(share(shared_texts(content, evidence, number, top)) for top in STABLE_TOP),
+    )
+
+
+def _variant(one: Variant, evidence: Evidence) -> VariantRow:
+    name = one.operator if one.factor is None else f"{one.operator} {one.factor:g}"
+    other = one.relevance
+    tops = STABLE_TOP if other is not None else ()
+    return VariantRow(name, tuple(share(overlap(evidence.relevance, other or (), top)) for top in tops))

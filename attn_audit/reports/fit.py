@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attn_audit.evidence.checked import Checks
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
@@ -27,6 +28,10 @@ def check_lengths(content: Content, evidence: Evidence) -> None:
         inside(start, end, len(content.answer.text), "content.json: answer.offsets")
     _check_indices(evidence, units)
     _check_answer_parts(content, evidence, units, tokens)
+    _check_sentences(content, evidence)
+    if evidence.checks is not None:
+        _check_checks(evidence.checks, units)
+        _check_paraphrases(content, evidence.checks)
 
 
 def inside(start: int, end: int, length: int, where: str) -> None:
@@ -71,6 +76,41 @@ def _check_answer_parts(content: Content, evidence: Evidence, units: int, tokens
         if part.tokens[0] == part.tokens[1]:
             raise EvidenceError(f"evidence.json: parts[{number}].tokens holds no token of the answer.")
         equal(units, len(part.relevance), f"evidence.json: units and parts[{number}].relevance")
+
+
+def _check_sentences(content: Content, evidence: Evidence) -> None:
+    messages = content.case.messages
+    for unit in evidence.self_explanation.units if evidence.self_explanation else ():
+        for span in unit.spans:
+            _indices((span.message,), len(messages), "self_explanation.units")
+            where = "evidence.json: self_explanation.units"
+            inside(span.start, span.end, len(messages[span.message].content), where)
+
+
+def _check_checks(checks: Checks, units: int) -> None:
+    together = () if checks.together is None else (checks.together, *checks.together.pairs)
+    for joint in (*together, *checks.repeated):
+        _indices(joint.units, units, "checks: units that were hidden together")
+    for variant in checks.stability:
+        if variant.relevance is not None:
+            equal(units, len(variant.relevance), "evidence.json: units and checks.stability.relevance")
+    found = checks.faithfulness
+    if found is None:
+        return
+    sizes = len(found.sizes)
+    others = [one.comprehensiveness for one in checks.baselines if one.values is not None]
+    for falls in (found.comprehensiveness, *found.random_comprehensiveness, *others):
+        equal(sizes, len(falls), "evidence.json: sizes and falls of checks.faithfulness")
+
+
+def _check_paraphrases(content: Content, checks: Checks) -> None:
+    if not checks.paraphrases:
+        return
+    equal(len(content.case.paraphrases), len(checks.paraphrases), "content.json and evidence.json: paraphrases")
+    for messages, one in zip(content.case.paraphrases, checks.paraphrases, strict=True):
+        for span in (span for piece in one.highest for span in piece.spans):
+            _indices((span.message,), len(messages), "checks.paraphrases")
+            inside(span.start, span.end, len(messages[span.message].content), "evidence.json: checks.paraphrases")
 
 
 def _agree(first_missing: object, second_missing: object, what: str) -> None:

@@ -7,7 +7,7 @@ from math import ceil
 
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
-from attn_audit.judge.relevance import Values
+from attn_audit.judge.relevance import Values, told_apart
 from attn_audit.reports.numbers import nats, short_nats
 from attn_audit.reports.spans import Fragment
 from attn_audit.reports.text import visible
@@ -71,12 +71,13 @@ def message_views(
     content: Content, evidence: Evidence, drawn: tuple[tuple[Fragment, ...], ...]
 ) -> tuple[MessageView, ...]:
     """The messages of the case with their marks. ``drawn``: the runs of each message."""
-    top = largest(evidence.relevance)
+    values = told_apart(evidence)
+    top = largest(values)
     return tuple(
         MessageView(
             f"Message {number}: {message.role}",
             message.content,
-            tuple(_mark(fragment, evidence, top) for fragment in found),
+            tuple(_mark(fragment, evidence, values, top) for fragment in found),
         )
         for number, (message, found) in enumerate(zip(content.case.messages, drawn, strict=True), start=1)
     )
@@ -90,13 +91,13 @@ def legend(values: Values) -> tuple[LegendStep, ...]:
     return steps + ((LegendStep(None, "screened out as unpromising"),) if None in occurring else ())
 
 
-def _mark(fragment: Fragment, evidence: Evidence, top: float) -> Mark:
+def _mark(fragment: Fragment, evidence: Evidence, values: Values, top: float) -> Mark:
     if not fragment.units:
         return Mark(fragment.text, 0, "", "")
     note = "; ".join(
         f"{visible(evidence.units[index].id)}: {_noted(evidence.relevance[index])}" for index in fragment.units
     )
-    value = strongest(fragment, evidence.relevance)
+    value = strongest(fragment, values)
     if value is None:
         return Mark(fragment.text, None, note, "")
     heat = level(value, top)

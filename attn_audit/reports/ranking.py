@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from attn_audit.evidence.measured import Evidence
-from attn_audit.judge.relevance import positive_share, ranking
+from attn_audit.judge.relevance import below_noise, positive_share, ranking, told_apart
 from attn_audit.judge.screening import direct_relevance
 from attn_audit.reports.heatmap import NOT_MEASURED, largest, level
 from attn_audit.reports.numbers import nats, share
@@ -21,7 +21,8 @@ _BAR = 100.0  # width of one half of a bar, in units of its viewBox
 
 @dataclass(frozen=True)
 class UnitRow:
-    """One measured piece. ``index``: its unit; ``direct``: empty when the direct effect was not measured.
+    """One measured piece. ``index``: its unit; ``direct``: empty when the direct effect was not measured;
+    ``noise``: the value is no larger than what rounding did.
 
     ``bar_start`` and ``bar_width`` lie on 0..200, with zero relevance at 100.
     """
@@ -31,6 +32,7 @@ class UnitRow:
     piece: Piece
     relevance: float
     level: int
+    noise: bool
     nats: str
     share: str
     direct: str
@@ -46,6 +48,7 @@ class NamedRow:
     nats: str
     share: str
     rank: str
+    in_words: str
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,10 @@ def unit_rows(evidence: Evidence, pieces: tuple[Piece, ...]) -> tuple[UnitRow, .
     values = evidence.relevance
     shares = positive_share(values)
     direct = _direct(evidence)
-    top = largest(values)
+    noise, top = below_noise(evidence), largest(told_apart(evidence))
     measured = [(index, value) for index in ranking(values) if (value := values[index]) is not None]
     return tuple(
-        _row(rank, index, value, top, pieces[index], shares[index], direct[index])
+        _row(rank, (index, pieces[index]), value, top, shares[index], direct[index], noise=noise[index])
         for rank, (index, value) in enumerate(measured, start=1)
     )
 
@@ -90,10 +93,12 @@ def named_rows(evidence: Evidence, pieces: tuple[Piece, ...], rows: tuple[UnitRo
     """The pieces that the case names, highest first, then those that were not measured."""
     named = {index for index, unit in enumerate(evidence.units) if unit.name is not None}
     ranked = tuple(
-        NamedRow(row.piece, row.nats, row.share, f"{row.rank} of {len(rows)}") for row in rows if row.index in named
+        NamedRow(row.piece, row.nats, row.share, f"{row.rank} of {len(rows)}", _in_words(row))
+        for row in rows
+        if row.index in named
     )
     unmeasured = sorted(named - {row.index for row in rows})
-    return ranked + tuple(NamedRow(pieces[index], NOT_MEASURED, "", "") for index in unmeasured)
+    return ranked + tuple(NamedRow(pieces[index], NOT_MEASURED, "", "", "") for index in unmeasured)
 
 
 def supporting(rows: tuple[UnitRow, ...]) -> tuple[UnitRow, ...]:
@@ -106,6 +111,12 @@ def opposing(rows: tuple[UnitRow, ...]) -> tuple[UnitRow, ...]:
     return tuple(row for row in rows[::-1][:AGAINST] if row.level < 0)
 
 
+def _in_words(row: UnitRow) -> str:
+    if row.level <= 0:
+        return "spoke against the answer" if row.level < 0 else "hardly mattered alone"
+    return "among what drove the answer most" if row.rank <= TOP else "supported the answer"
+
+
 def _direct(evidence: Evidence) -> tuple[str, ...]:
     if evidence.direct is None:
         return ("",) * len(evidence.units)
@@ -113,14 +124,17 @@ def _direct(evidence: Evidence) -> tuple[str, ...]:
     return tuple(nats(value) for value in direct_relevance(evidence.answer.base, evidence.direct, contrast))
 
 
-def _row(rank: int, index: int, value: float, top: float, piece: Piece, part: float, direct: str) -> UnitRow:
+def _row(
+    rank: int, piece: tuple[int, Piece], value: float, top: float, part: float, direct: str, *, noise: bool
+) -> UnitRow:
     width = _BAR * abs(value) / top if top else 0.0
     return UnitRow(
         rank=rank,
-        index=index,
-        piece=piece,
+        index=piece[0],
+        piece=piece[1],
         relevance=value,
-        level=level(value, top),
+        level=0 if noise else level(value, top),
+        noise=noise,
         nats=nats(value),
         share=share(part) if value > 0 else "",
         direct=direct,

@@ -16,13 +16,14 @@ from attn_audit.evidence.records import Content
 from attn_audit.judge.method import described
 from attn_audit.reports import terminal_tables as tables
 from attn_audit.reports.answer_parts import part_views, step_views
-from attn_audit.reports.checks import verdict_in_words
+from attn_audit.reports.checks import checks_view, verdict_in_words
 from attn_audit.reports.fit import check_lengths
 from attn_audit.reports.groups import group_rows
 from attn_audit.reports.numbers import nats, probability
 from attn_audit.reports.pieces import pieces_of
 from attn_audit.reports.profile import profile_tables
 from attn_audit.reports.ranking import named_rows, shown_ranking, unit_rows
+from attn_audit.reports.self_explanation import self_explanation_view
 from attn_audit.reports.spans import fragments
 from attn_audit.reports.terminal_heatmap import heat_map
 from attn_audit.reports.text import exact, visible
@@ -51,6 +52,8 @@ def case_view(content: Content, evidence: Evidence, *, top: int, verified: str) 
         *heat_map(content, evidence, drawn),
         *tables.named_pieces(named_rows(evidence, pieces, rows)),
         *tables.ranking(shown_ranking(evidence, rows), rows, top),
+        *tables.checks(checks_view(content, evidence, pieces)),
+        *tables.self_explanation(self_explanation_view(content, evidence)),
         *tables.parts(part_views(content, evidence, pieces)),
         *tables.groups(group_rows(evidence, pieces)),
         *tables.steps(step_views(content, evidence)),
@@ -129,6 +132,6 @@ def _alone(content: Content, evidence: Evidence) -> tuple[RenderableType, ...]:
 
 
 def _findings(evidence: Evidence) -> tuple[RenderableType, ...]:
-    lines = [f"Warning ({warning.code}): {warning.sentence}" for warning in evidence.warnings]
+    lines = [f"Warning ({warning.code}): {warning.sentence} {warning.advice}" for warning in evidence.warnings]
     lines += [f"NOT EVALUATED: {item}" for item in evidence.not_evaluated]
     return tuple(Text(visible(line), style=_LABEL) for line in lines)

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
-from attn_audit.judge.relevance import Values
+from attn_audit.judge.relevance import Values, told_apart
 from attn_audit.reports.heatmap import largest, level, strongest
 from attn_audit.reports.numbers import short_nats
 from attn_audit.reports.spans import Fragment
@@ -44,7 +44,7 @@ def heat_map(
     """A legend, then each message of the case word for word. ``drawn``: the runs of each message."""
     messages = tuple(
         Panel(
-            _drawn(found, evidence.relevance),
+            _drawn(found, told_apart(evidence)),
             title=Text(f"Message {number}: {message.role}"),
             title_align="left",
             box=box.SQUARE,

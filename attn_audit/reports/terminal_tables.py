@@ -10,10 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from attn_audit.reports.answer_parts import Driver, PartView, Steps
-from attn_audit.reports.groups import GroupRow, Groups
+from attn_audit.reports.checks import ChecksView, SizeRow
+from attn_audit.reports.groups import Groups
+from attn_audit.reports.joint import JointRow
 from attn_audit.reports.pieces import Piece
 from attn_audit.reports.profile import ProfileTable
 from attn_audit.reports.ranking import NamedRow, Ranking, UnitRow
+from attn_audit.reports.self_explanation import SelfExplanationView
 from attn_audit.reports.text import exact, shortened, visible
 
 BANDS_ACROSS = 4
@@ -21,6 +24,7 @@ _LOWEST = 3
 _ROW_LENGTH = 60
 _LABEL = Style(bold=True)
 _ASIDE = Style(italic=True)
+_FAINT = Style(dim=True)
 _NONE = "–"
 
 Blocks = tuple[RenderableType, ...]
@@ -34,7 +38,11 @@ def named_pieces(rows: tuple[NamedRow, ...]) -> Blocks:
     for row in rows:
         piece = row.piece
         table.add_row(
-            Text(exact(piece.name), _LABEL), _quoted(piece.whole), row.nats, row.share or _NONE, row.rank or _NONE
+            Text(exact(piece.name), _LABEL),
+            _quoted(piece.whole),
+            row.nats,
+            row.share or _NONE,
+            row.rank or _NONE,
         )
     return (
         _title("Fields and named pieces of the case"),
@@ -89,12 +97,62 @@ def groups(found: Groups | None) -> Blocks:
     """Pieces that say alike, one by one and together."""
     if found is None:
         return ()
-    table = _table("Pieces that say alike", "Added up", "Together")
-    for row in found.rows:
-        table.add_row(_members(row), row.single or "not all measured", row.together)
+    table = _joint(found.rows)
     if found.left_out:
         table.add_row(Text(f"… {found.left_out} weaker groups left out …", style=_ASIDE))
-    return (_title("Pieces hidden together"), table)
+    return (_title("Pieces that say alike, hidden together"), table)
+
+
+def checks(found: ChecksView) -> Blocks:
+    """What pieces do together, and what came out when the map was made in other ways."""
+    blocks: list[RenderableType] = []
+    if found.together is not None:
+        blocks += [_title("Highest pieces, hidden together"), _joint((found.together.whole, *found.together.pairs))]
+    if found.repeated:
+        blocks += [_title("Pieces with the same text, hidden together"), _joint(found.repeated)]
+    if found.stability:
+        table = _table("Way of hiding", "5 highest", "10 highest")
+        for variant in found.stability:
+            table.add_row(variant.name, *(variant.shared or ("not possible", "")))
+        blocks += [_title("Share of the highest pieces that stay so when pieces are hidden in another way"), table]
+    if found.paraphrases:
+        table = _table("Text", "Probability", "5 highest", "10 highest")
+        for other in found.paraphrases:
+            table.add_row(_quoted(other.text), other.probability, *other.shared)
+        blocks += [_title("The question in other words: share of the highest pieces with the same text"), table]
+    if found.baselines:
+        table = _table("Map", "On average", *(f"{row.pieces} deleted" for row in _rows(found)))
+        for baseline in found.baselines:
+            table.add_row(baseline.name, baseline.average or "not possible", *baseline.falls)
+        blocks += [_title("Fall when the highest pieces of other kinds of maps are deleted (nats)"), table]
+    return tuple(blocks)
+
+
+def self_explanation(found: SelfExplanationView | None) -> Blocks:
+    """The stated reason beside the decision."""
+    if found is None:
+        return ()
+    table = _table("Text", "Decision", "Reason")
+    for row in found.rows:
+        table.add_row(_quoted(row.text), row.decision, row.rationale)
+    gap = f" Confabulation gap {found.gap}." if found.gap else ""
+    return (
+        _title("The reason that the answer gives (written by the model; not evidence)"),
+        Text.assemble("Decision ", _quoted(found.decision), ", stated reason ", _quoted(found.rationale)),
+        Text(found.in_words + gap),
+        table,
+    )
+
+
+def _joint(rows: tuple[JointRow, ...]) -> Table:
+    table = _table("Pieces", "Added up", "Together")
+    for row in rows:
+        table.add_row(_members(row), row.single or "not all measured", row.together)
+    return table
+
+
+def _rows(found: ChecksView) -> tuple[SizeRow, ...]:
+    return () if found.faithfulness is None else found.faithfulness.rows
 
 
 def steps(found: Steps | None) -> Blocks:
@@ -127,7 +185,7 @@ def _table(*columns: str) -> Table:
     """A table whose text columns share what the figures leave."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
     for column in columns:
-        if column in {"Text", "Piece of the answer", "Pieces that say alike"}:
+        if column in {"Text", "Piece of the answer", "Pieces", "Way of hiding", "Map"}:
             table.add_column(column, ratio=1, overflow="fold")
         elif column in {"Name", "On named parts", "Message"}:
             table.add_column(column, overflow="fold", max_width=24)
@@ -142,7 +200,8 @@ def _title(text: str) -> RenderableType:
 
 def _cells(row: UnitRow, found: Ranking) -> tuple[RenderableType, ...]:
     direct = (row.direct,) if found.direct else ()
-    return (str(row.rank), _piece(row.piece), row.piece.where, row.nats, row.share or _NONE, *direct)
+    value = Text(row.nats, style=_FAINT if row.noise else Style.null())
+    return (str(row.rank), _piece(row.piece), row.piece.where, value, row.share or _NONE, *direct)
 
 
 def _piece(piece: Piece) -> Text:
@@ -169,6 +228,8 @@ def _drivers(found: tuple[Driver, ...]) -> Table:
     return table
 
 
-def _members(row: GroupRow) -> Text:
+def _members(row: JointRow) -> Text:
     words = Text(", ").join(_named(piece.name, piece.text) for piece in row.pieces)
-    return words.append(f" and {row.left_out} others") if row.left_out else words
+    if row.left_out:
+        words.append(f" and {row.left_out} others")
+    return words.append(f" {row.in_words}", Style.null()) if row.in_words else words

@@ -14,6 +14,7 @@ from attn_audit.evidence.measured import (
 )
 from attn_audit.evidence.records import Content
 from attn_audit.judge.method import described, in_words
+from attn_audit.judge.relevance import told_apart
 from attn_audit.reports.answer_parts import PartView, Steps, part_views, step_views
 from attn_audit.reports.answer_tokens import Tokens, token_rows
 from attn_audit.reports.checks import ChecksView, checks_view
@@ -34,6 +35,7 @@ from attn_audit.reports.ranking import (
     supporting,
     unit_rows,
 )
+from attn_audit.reports.self_explanation import SelfExplanationView, self_explanation_view
 from attn_audit.reports.spans import PromptPart, fragments, prompt_parts
 from attn_audit.reports.text import exact, hidden
 
@@ -70,6 +72,7 @@ class ReportView:
     checks: ChecksView
     ranking: Ranking
     parts: tuple[PartView, ...]
+    self_explanation: SelfExplanationView | None
     groups: Groups | None
     profile: tuple[ProfileTable, ...]
     steps: Steps | None
@@ -105,12 +108,13 @@ def report_view(content: Content, evidence: Evidence) -> ReportView:
         given=tuple(setting for setting in evidence.settings if setting.origin != "default"),
         hidden=_hidden(content),
         messages=message_views(content, evidence, drawn),
-        legend=legend(evidence.relevance),
+        legend=legend(told_apart(evidence)),
         prompt=prompt_parts(content, evidence),
         frozen=sum(stop - start for start, stop in evidence.frozen),
-        checks=checks_view(evidence, pieces),
+        checks=checks_view(content, evidence, pieces),
         ranking=shown_ranking(evidence, rows),
         parts=part_views(content, evidence, pieces),
+        self_explanation=self_explanation_view(content, evidence),
         groups=group_rows(evidence, pieces),
         profile=profile_tables(evidence, pieces, across=_BANDS_ACROSS),
         steps=step_views(content, evidence),

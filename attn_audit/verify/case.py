@@ -105,9 +105,7 @@ def _check_numbers(case: VerifiedCase) -> None:
     check_belonging(case.content, evidence)
     if evidence.relevance != relevance(evidence.answer.base, evidence.scores, evidence.contrast):
         raise EvidenceError("the relevance does not follow from the recorded log-probabilities")
-    if evidence.warnings != warnings(
-        evidence.answer, evidence.relevance, evidence.units, case.content.prompt, evidence.parts
-    ):
+    if evidence.warnings != warnings(case.content, evidence):
         raise EvidenceError("the warnings do not follow from the recorded numbers")
     if evidence.model.root != root_of(evidence.model.files):
         raise EvidenceError("the model's root does not follow from its list of files")

@@ -1,0 +1,68 @@
+"""Pieces that were hidden together: what they did one by one, what they did together, and what that says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attn_audit.evidence.checked import Joint
+from attn_audit.judge.joint import Reading, reading, singles
+from attn_audit.judge.relevance import Values
+from attn_audit.reports.numbers import nats
+from attn_audit.reports.pieces import Piece
+from attn_audit.reports.text import shortened
+
+_MOST_ROWS = 40
+_MOST_PIECES = 8
+_LENGTH = 60
+
+
+@dataclass(frozen=True)
+class Quoted:
+    """A piece of a group. ``name``: kind and name, when the case names it."""
+
+    id: str
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class JointRow:
+    """Pieces that were hidden together. ``single``: the sum of their own values, empty when one was not measured."""
+
+    pieces: tuple[Quoted, ...]
+    left_out: int
+    single: str
+    together: str
+    in_words: str
+
+
+def joint_row(joint: Joint, relevance: Values, pieces: tuple[Piece, ...]) -> JointRow:
+    """``pieces``: one for each unit."""
+    shown = [pieces[index] for index in joint.units[:_MOST_PIECES]]
+    measured = all(relevance[index] is not None for index in joint.units)
+    return JointRow(
+        pieces=tuple(Quoted(piece.id, piece.name, shortened(piece.whole, _LENGTH)) for piece in shown),
+        left_out=len(joint.units) - len(shown),
+        single=nats(singles(joint, relevance)) if measured else "",
+        together=nats(joint.together),
+        in_words=in_words(reading(joint, relevance), len(joint.units)) if measured else "",
+    )
+
+
+def joint_rows(found: Sequence[Joint], relevance: Values, pieces: tuple[Piece, ...]) -> tuple[JointRow, ...]:
+    """Those that are printed, the largest effect first."""
+    ordered = sorted(found, key=lambda joint: (-abs(joint.together), joint.units))
+    return tuple(joint_row(joint, relevance, pieces) for joint in ordered[:_MOST_ROWS])
+
+
+def in_words(found: Reading, count: int) -> str:
+    """One sentence about ``count`` pieces."""
+    these = f"These {count} pieces"
+    return {
+        "decide": f"{these} carry the same information: alone each looks weak, together they decide.",
+        "stand in": f"{these} stand in for each other: alone each looks weaker than it is.",
+        "needed together": f"{these} are needed together: losing one does much of what losing all does.",
+        "add up": f"{these} act about independently: their values roughly add up.",
+        "hardly matter": f"{these} hardly matter, alone or together.",
+    }[found]
