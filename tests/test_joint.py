@@ -7,7 +7,7 @@ import pytest
 from attn_audit.evidence.checked import Checks, Joint, Together
 from attn_audit.evidence.measured import Unit
 from attn_audit.evidence.records import Message, Span
-from attn_audit.judge.joint import decided_together, reading
+from attn_audit.judge.joint import decisive, reading
 from attn_audit.judge.repeats import repeated, repeats_itself
 
 
@@ -50,10 +50,10 @@ def test_any_of_those_that_were_hidden_together_can_decide() -> None:
     relevance = (0.1, 0.2, 1.0)
     strong, weak = Joint(units=(0, 1), together=3.0), Joint(units=(0, 1), together=0.1)
     pairs = Checks(together=Together(units=(0, 1, 2), together=1.3, pairs=(strong,)))
-    assert decided_together(Checks(repeated=(strong,)), relevance)
-    assert decided_together(pairs, relevance)
-    assert not decided_together(Checks(repeated=(weak,)), relevance)
-    assert not decided_together(Checks(), relevance)
+    assert decisive(Checks(repeated=(strong,)), relevance) == (strong,)
+    assert decisive(pairs, relevance) == (strong,)
+    assert not decisive(Checks(repeated=(weak,)), relevance)
+    assert not decisive(Checks(), relevance)
 
 
 def test_pieces_of_equal_text_are_found_whatever_their_case_and_punctuation() -> None:

@@ -33,9 +33,9 @@ def reading(joint: Joint, relevance: Values) -> Reading:
     return "needed together" if others >= MUCH and together <= alone - _LOST * others else "add up"
 
 
-def decided_together(checks: Checks, relevance: Values) -> bool:
-    """Whether some of what was suppressed together looks weak alone and decides together."""
+def decisive(checks: Checks, relevance: Values) -> tuple[Joint, ...]:
+    """Those that look weak alone and decide together, of all that was suppressed together."""
     found: Sequence[Joint] = checks.repeated
     if checks.together is not None:
         found = (*found, checks.together, *checks.together.pairs)
-    return any(reading(joint, relevance) == "decide" for joint in found)
+    return tuple(joint for joint in found if reading(joint, relevance) == "decide")

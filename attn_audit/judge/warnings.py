@@ -8,7 +8,7 @@ from math import exp, fsum
 from attn_audit.evidence.measured import Evidence, Warn
 from attn_audit.evidence.records import Content
 from attn_audit.judge.checks import STABLE_TOP, overlap
-from attn_audit.judge.joint import decided_together
+from attn_audit.judge.joint import decisive
 from attn_audit.judge.relevance import below_noise, positive_share
 from attn_audit.judge.repeats import repeats_itself
 from attn_audit.judge.self_explanation import reading
@@ -169,7 +169,7 @@ def _of_the_map(evidence: Evidence) -> Iterator[str]:
         yield "not-supported"
     if checks.reliance is not None and checks.reliance.verdict == "weights":
         yield "from-weights"
-    if decided_together(checks, values):
+    if decisive(checks, values):
         yield "stand-in"
     others = [one.relevance for one in checks.stability if one.relevance is not None]
     if any(overlap(values, other, STABLE_TOP[0]) < _SHAKEN for other in others):

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from attn_audit.evidence.checked import Baseline, Faithfulness, Paraphrase, Reliance, Together, Variant
+from attn_audit.evidence.checked import Baseline, Faithfulness, Joint, Paraphrase, Reliance, Together, Variant
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
 from attn_audit.judge.checks import STABLE_TOP, overlap, shared_texts
 from attn_audit.judge.faithfulness import average, reached
-from attn_audit.judge.joint import singles
+from attn_audit.judge.joint import decisive, reading, singles
 from attn_audit.reports.joint import JointRow, joint_row, joint_rows
 from attn_audit.reports.numbers import nats, probability, share
 from attn_audit.reports.pieces import Piece
 from attn_audit.reports.text import shortened
 
-_FEW_PAIRS = 3
+_FEW = 3
 _LENGTH = 200
 
 
@@ -85,7 +85,10 @@ class ParaphraseRow:
 
 @dataclass(frozen=True)
 class ChecksView:
-    """``why_not``: why nothing was checked, empty where something was; ``left_out``: this effort does not run all."""
+    """``why_not``: why nothing was checked, empty where something was; ``left_out``: this effort does not run all.
+
+    ``repeated``: groups of equal text that matter; ``decisive``: what looks weak alone and decides together.
+    """
 
     why_not: str = ""
     faithfulness: FaithfulnessView | None = None
@@ -93,6 +96,8 @@ class ChecksView:
     deleted: str = ""
     together: TogetherView | None = None
     repeated: tuple[JointRow, ...] = ()
+    repeated_left_out: int = 0
+    decisive: tuple[JointRow, ...] = ()
     baselines: tuple[BaselineRow, ...] = ()
     stability: tuple[VariantRow, ...] = ()
     paraphrases: tuple[ParaphraseRow, ...] = ()
@@ -111,7 +116,9 @@ def checks_view(content: Content, evidence: Evidence, pieces: tuple[Piece, ...])
         suppressed="" if reliance is None else nats(reliance.suppressed),
         deleted=_deleted(reliance),
         together=None if together is None else _together(together, evidence, pieces),
-        repeated=joint_rows(checks.repeated, evidence.relevance, pieces),
+        repeated=(repeated := _that_matter(checks.repeated, evidence, pieces)),
+        repeated_left_out=len(checks.repeated) - len(repeated),
+        decisive=joint_rows(decisive(checks, evidence.relevance), evidence.relevance, pieces)[:_FEW],
         baselines=_baselines(found, checks.baselines) if found is not None and checks.baselines else (),
         stability=tuple(_variant(one, evidence) for one in checks.stability),
         paraphrases=tuple(_paraphrase(number, one, content, evidence) for number, one in enumerate(checks.paraphrases)),
@@ -166,8 +173,14 @@ def _together(found: Together, evidence: Evidence, pieces: tuple[Piece, ...]) ->
     apart = sorted(found.pairs, key=lambda pair: (-abs(pair.together - singles(pair, evidence.relevance)), pair.units))
     return TogetherView(
         whole=joint_row(found, evidence.relevance, pieces),
-        pairs=tuple(joint_row(pair, evidence.relevance, pieces) for pair in apart[:_FEW_PAIRS]),
+        pairs=tuple(joint_row(pair, evidence.relevance, pieces) for pair in apart[:_FEW]),
     )
+
+
+def _that_matter(found: tuple[Joint, ...], evidence: Evidence, pieces: tuple[Piece, ...]) -> tuple[JointRow, ...]:
+    """Words like “the” come back in every text, and hardly ever matter."""
+    values = evidence.relevance
+    return joint_rows([joint for joint in found if reading(joint, values) != "hardly matter"], values, pieces)
 
 
 def _baselines(found: Faithfulness, others: tuple[Baseline, ...]) -> tuple[BaselineRow, ...]:
