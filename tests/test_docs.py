@@ -27,7 +27,7 @@ from attn_audit.evidence.records import (
     Record,
 )
 from attn_audit.evidence.settings import ENVIRONMENT_PREFIX, Settings
-from attn_audit.evidence.statements import Plan, Seal, Summary
+from attn_audit.evidence.statements import Plan, Replay, Seal, Summary
 from attn_audit.judge.warnings import WARNINGS
 from attn_audit.verify.report import CHANGED, NOT_AS_PLANNED, UNTRUSTED
 
@@ -156,7 +156,7 @@ def test_the_warnings_are_those_of_the_judge() -> None:
     assert first_column(section(METHOD, "Warnings")) == [warning.code for warning in WARNINGS]
 
 
-@pytest.mark.parametrize("record", [Content, Evidence, Plan, Summary, Seal], ids=lambda record: record.__name__)
+@pytest.mark.parametrize("record", [Content, Evidence, Plan, Summary, Seal, Replay], ids=lambda record: record.__name__)
 def test_every_field_of_a_file_is_described(record: type[Record]) -> None:
     described = set(re.findall(r"`(\w+)`", EVIDENCE))
     assert set(record.model_fields) <= described

@@ -14,6 +14,7 @@ from attn_audit import __version__
 from attn_audit.cli.console import complain
 from attn_audit.cli.keygen import keygen
 from attn_audit.cli.model import model
+from attn_audit.cli.replay import replay
 from attn_audit.cli.run import run
 from attn_audit.cli.schema import schema
 from attn_audit.cli.show import show
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (run, verify, show, keygen, model, schema):
+for command in (run, verify, show, replay, keygen, model, schema):
     app.command()(command)
 
 

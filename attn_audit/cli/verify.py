@@ -34,7 +34,7 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print all checks as JSON.")] = False,
 ) -> None:
     """Check an audit against the keys you trust. Needs no model."""
-    report = verify_audit(path, _trusted(trust, public_key))
+    report = verify_audit(path, trusted_keys(trust, public_key))
     if as_json:
         checks = [asdict(check) for check in report.checks]
         said = {"exit_code": report.exit_code, "verdict": _verdict(report), "checks": checks}
@@ -44,7 +44,8 @@ def verify(
     raise typer.Exit(report.exit_code)
 
 
-def _trusted(trust: Path | None, public_key: Path | None) -> tuple[TrustedKey, ...]:
+def trusted_keys(trust: Path | None, public_key: Path | None) -> tuple[TrustedKey, ...]:
+    """Whom the reader trusts. Raises UsageError where it is not said, or twice."""
     if trust is not None and public_key is None:
         return read_allowed_signers(trust)
     if public_key is not None and trust is None:

@@ -18,7 +18,7 @@ from attn_audit.evidence.digest import canonical, canonical_json, parse_canonica
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.keys import SigningKey
 from attn_audit.evidence.records import Record
-from attn_audit.evidence.statements import Plan, Seal, Summary
+from attn_audit.evidence.statements import Plan, Replay, Seal, Summary
 from attn_audit.evidence.trust import TrustedKey
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -29,6 +29,7 @@ PREDICATE_TYPES: dict[type[Record], str] = {
     Plan: "urn:attn-audit:plan:1",
     Summary: "urn:attn-audit:case:1",
     Seal: "urn:attn-audit:seal:1",
+    Replay: "urn:attn-audit:replay:1",
 }
 
 P = TypeVar("P", bound=Record)

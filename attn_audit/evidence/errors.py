@@ -32,6 +32,12 @@ class Stopped(AuditError):
     exit_code = 3
 
 
+class NotReplayed(AuditError):
+    """Measured again, the numbers are not those of the record; or the model is another one."""
+
+    exit_code = 23
+
+
 class EvidenceError(AuditError):
     """Bytes that claim to be evidence are not what they must be."""
 

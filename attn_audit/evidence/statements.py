@@ -13,6 +13,7 @@ from attn_audit.evidence.digest import salted_text, sha256
 from attn_audit.evidence.measured import Evidence, Method, Setting, Signer, Tool
 from attn_audit.evidence.records import (
     Content,
+    Index,
     Record,
     Sha256,
     ViewFormat,
@@ -86,6 +87,40 @@ class Seal(Record):
     ok: int
     failed: int
     skipped: int
+
+
+Outcome = Literal[
+    "identical",
+    "within tolerance",
+    "same ranking",
+    "mismatch",
+    "other prompt",
+    "other answer",
+    "other pieces",
+    "not measured",
+]
+
+
+class ReplayedCase(Record):
+    """How one case came out when it was measured again."""
+
+    id: str
+    outcome: Outcome
+    units: tuple[Index, ...] = Field(description="those that were measured again, chosen by the verifier's randomness")
+    tolerance: float = Field(description="nats an answer token")
+    largest: float | None = Field(description="largest difference of a log-probability, nats; null: not measured")
+    reason: str | None = None
+
+
+class Replay(Record):
+    """Predicate of a ``replay``: an audit measured again by somebody, perhaps somebody else."""
+
+    format: Literal["attn-audit.replay/1"] = "attn-audit.replay/1"
+    tool: Tool
+    created: str
+    signer: Signer | None
+    model_root: Sha256
+    cases: tuple[ReplayedCase, ...]
 
 
 def plan_subjects(plan: Plan) -> Subjects:
