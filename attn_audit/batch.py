@@ -57,9 +57,7 @@ class Order:
 
     @property
     def signer(self) -> Signer | None:
-        if self.key is None:
-            return None
-        return Signer(key_id=self.key.key_id, principal=self.key.principal, test_only=self.key.test_only)
+        return None if self.key is None else self.key.signer
 
     def seal_up(self, statement: Statement[Record]) -> bytes:
         """The statement as it is stored: in a signed bundle, or bare where nobody signs."""

@@ -135,9 +135,7 @@ class _Again:
 def subjects(cases: Sequence[ReplayedCase], attestations: dict[str, bytes]) -> tuple[tuple[str, str], ...]:
     """The attestation of each case that was replayed: what the signed result speaks of."""
     name = bundle.statement_name(bundle.ATTESTATION, signed=True)
-    return tuple(
-        (f"{bundle.CASES}/{case.id}/{name}", sha256(attestations[case.id]).hexdigest()) for case in cases
-    )
+    return tuple((f"{bundle.CASES}/{case.id}/{name}", sha256(attestations[case.id]).hexdigest()) for case in cases)
 
 
 def _date(prompt: Prompt) -> datetime:

@@ -20,12 +20,12 @@ from attn_audit.evidence import bundle
 from attn_audit.evidence.envelope import Statement, sign
 from attn_audit.evidence.envelope import encode as encoded
 from attn_audit.evidence.errors import EvidenceError, NotReplayed, UsageError
-from attn_audit.evidence.measured import Signer
 from attn_audit.evidence.statements import Replay
 from attn_audit.reports.text import visible
 from attn_audit.verify import verify as verify_audit
 from attn_audit.verify.report import Report, VerifiedCase
 
+_NO_PUNCTUATION = str.maketrans("", "", "-:")
 _IN_WORDS = {
     "identical": "the same numbers to the last recorded digit",
     "within tolerance": "the same numbers within the tolerance",
@@ -52,8 +52,8 @@ def replay(
 ) -> None:
     """Verify an audit, then measure it again with the same model and compare."""
     count = _count(units)
-    if (key is None) != (out is None):
-        raise UsageError("a signed result needs --key FILE and --out FILE, both or neither")
+    if out is not None and key is None:
+        raise UsageError("only a signed result is written: --out needs --key FILE")
     if out is not None and os.path.lexists(out):
         raise UsageError(f"{out} exists already; name another with --out")
     signing = None if key is None else signing_key(key, passphrase_fd, os.environ)
@@ -74,15 +74,12 @@ def replay(
                 found, located, host, count, lambda done, total: progress.update(task, completed=done, total=total)
             )
         )
-    signer = (
-        None
-        if signing is None
-        else Signer(key_id=signing.key_id, principal=signing.principal, test_only=signing.test_only)
-    )
-    result = again.result(measured, located, signer, host)
-    if signing is not None and out is not None:
+    result = again.result(measured, located, None if signing is None else signing.signer, host)
+    if signing is not None:
+        out = out or Path(f"replay-{result.created.translate(_NO_PUNCTUATION)}.sigstore.json")
         named = again.subjects(measured, {case_id: _attestation(path, case_id) for case_id in found})
         bundle.write_file(out, sign(encoded(Statement(named, result)), signing))
+        advise(f"signed result: {out}")
     typer.echo(json.dumps(result.model_dump(mode="json"), indent=2)) if as_json else _print(result)
     if not again.agrees(measured):
         raise NotReplayed("measured again, the audit does not come out as recorded")

@@ -57,7 +57,6 @@ def run(
     checks: Annotated[
         str | None, typer.Option(help="Of the map against the model: none, basic (default), full.")
     ] = None,
-    baselines: Annotated[str | None, typer.Option(help="Other maps in full checks: on (default) or off.")] = None,
     max_seconds: Annotated[str | None, typer.Option(help="For each case; what does not fit is not measured.")] = None,
     max_memory: Annotated[str | None, typer.Option(help="GB for weights and one pass; default 8.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 (default), bfloat16, float16.")] = None,
@@ -84,7 +83,6 @@ def run(
         "layers": layers,
         "effort": effort,
         "checks": checks,
-        "baselines": baselines,
         "max_seconds": max_seconds,
         "max_memory": max_memory,
         "dtype": dtype,

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from attn_audit.evidence.digest import sha256
 from attn_audit.evidence.errors import UsageError
+from attn_audit.evidence.measured import Signer
 
 NAMESPACE = "attn-audit@v1"
 TEST_MARK = "TEST-ONLY"
@@ -41,6 +42,11 @@ class SigningKey:
     @property
     def test_only(self) -> bool:
         return self.principal.startswith(TEST_MARK)
+
+    @property
+    def signer(self) -> Signer:
+        """As the records name it."""
+        return Signer(key_id=self.key_id, principal=self.principal, test_only=self.test_only)
 
 
 def key_id(public: Ed25519PublicKey) -> str:
