@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from attn_audit.cases import not_evaluated
-from attn_audit.evidence.checked import Paraphrase
 from attn_audit.evidence.digest import canonical, sha256
 from attn_audit.evidence.errors import CaseError
 from attn_audit.evidence.host import Host
@@ -19,7 +17,6 @@ from attn_audit.evidence.records import (
     Content,
     Prompt,
     Scores,
-    UnitKind,
 )
 from attn_audit.evidence.settings import Settings
 from attn_audit.judge.parts import answer_parts
@@ -74,6 +71,7 @@ def audit_case(
     check_length(model, len(prompt.ids), case.max_new_tokens if case.answer is None else 0)
     answered = _answer(model, case, prompt)
     bases, pace = _bases(model, prompt, (answered.text, against := _contrast(model, case, prompt)), host)
+    others = _paraphrased(model, case, answered.text, settings, host)
     observed = _observed(model, case, prompt, answered)
     seconds_answer = host.timer() - began
     clock = Clock(lambda: host.timer() - began, pace)
@@ -100,13 +98,13 @@ def audit_case(
     parts = _parts(case, answered.text, base, explained.scores)
     explanation = self_explanation(sweeps, case, prompt, parts)
     cost, seconds_sweep = sweeps.cost, host.timer() - began - seconds_answer
-    checks = Checker(sweeps, units, relevances, repeated(units, case.messages)).run(settings.checks, clock)
-    if checks is not None and checks.not_run is None and settings.checks == "full":
+    checker = Checker(sweeps, units, relevances, repeated(units, case.messages), len(others))
+    checks = checker.run(settings.checks, clock)
+    if checks is not None and checks.not_run is None and others:
         before, answers = sweeps.cost, (answered.text,) if against is None else (answered.text, against)
-        others = tuple(_paraphrases(sweeps, case, answers, planned.kind, host))
         checks = checks.model_copy(
             update={
-                "paraphrases": others,
+                "paraphrases": tuple(paraphrase(sweeps, *other, answers, planned.kind) for other in others),
                 "passes": checks.passes + sweeps.cost.passes - before.passes,
                 "forward_tokens": checks.forward_tokens + sweeps.cost.forward_tokens - before.forward_tokens,
             }
@@ -164,6 +162,7 @@ def forecast_case(model: Model, case: Case, settings: Settings, host: Host) -> P
     prompt = render(model.tokenizer, case.messages, host.clock())
     answer = _longest_answer(model, case, prompt)
     check_length(model, len(prompt.ids), len(answer.ids))
+    _paraphrased(model, case, answer, settings, host)
     bases, pace = _bases(model, prompt, (answer, _contrast(model, case, prompt)), host)
     return Planner(model, case, prompt, bases, settings).choose(Clock(lambda: host.timer() - began, pace))
 
@@ -222,12 +221,20 @@ def _parts(case: Case, answer: AnswerText, base: tuple[float, ...], scores: Scor
         raise CaseError("the pattern of an answer part takes too long on the answer; simplify it") from None
 
 
-def _paraphrases(
-    sweeps: Sweeps, case: Case, answers: tuple[AnswerText, ...], kind: UnitKind, host: Host
-) -> Iterator[Paraphrase]:
-    for messages in case.paraphrases:
-        prompt = render(sweeps.model.tokenizer, messages, host.clock())
-        yield paraphrase(sweeps, case.model_copy(update={"messages": messages, "named": ()}), prompt, answers, kind)
+def _paraphrased(
+    model: Model, case: Case, answer: AnswerText, settings: Settings, host: Host
+) -> tuple[tuple[Case, Prompt], ...]:
+    """The paraphrases that will be measured, as cases with their prompts; none where the settings ask for none. Raises
+    CaseError, before anything else is measured, where one does not fit the model."""
+    found: list[tuple[Case, Prompt]] = []
+    for number, messages in enumerate(case.paraphrases if settings.checks == "full" else (), start=1):
+        try:
+            prompt = render(model.tokenizer, messages, host.clock())
+            check_length(model, len(prompt.ids), len(answer.ids))
+        except CaseError as error:
+            raise CaseError(f"paraphrase {number}: {error}") from None
+        found.append((case.model_copy(update={"messages": messages, "named": ()}), prompt))
+    return tuple(found)
 
 
 def _contrast(model: Model, case: Case, prompt: Prompt) -> AnswerText | None:

@@ -29,15 +29,20 @@ def units(text: str, *spans: str, kind: str = "word") -> tuple[Unit, ...]:
     [
         ((0.1, 0.2), 4.0, "decide"),
         ((0.1, 0.2, 9.0), 4.0, "stand in"),  # the third is not among them, and does more
+        ((2.0, 0.1), 4.0, "stand in"),  # one of them does not look weak
         ((-0.9, 0.7), 3.0, "decide"),
+        ((5.0, -4.8), 2.0, "add up"),
+        ((3.0, -2.5), 3.0, "add up"),
+        ((4.0, 4.0), 0.1, "add up"),  # nobody needs anybody where both lost do nothing
         ((4.0, 4.0), 8.0, "add up"),
         ((4.0, 4.0), 6.1, "add up"),
         ((4.0, 4.0), 4.0, "needed together"),
         ((9.0, 3.0), 9.2, "needed together"),
         ((9.0, 0.1), 9.0, "add up"),  # the second one never mattered
         ((0.2, 0.3), 0.6, "hardly matter"),
-        ((-2.0, -1.0), -3.0, "hardly matter"),
-        ((None, 0.2), 4.0, "decide"),
+        ((-2.0, -1.0), -3.0, "speak against"),
+        ((0.1, 0.1), -3.0, "speak against"),
+        ((None, 0.2), 4.0, "not measured"),
     ],
 )
 def test_what_pieces_do_together_is_put_in_words(
@@ -47,7 +52,7 @@ def test_what_pieces_do_together_is_put_in_words(
 
 
 def test_any_of_those_that_were_hidden_together_can_decide() -> None:
-    relevance = (0.1, 0.2, 1.0)
+    relevance = (0.1, 0.2, 0.5)
     strong, weak = Joint(units=(0, 1), together=3.0), Joint(units=(0, 1), together=0.1)
     pairs = Checks(together=Together(units=(0, 1, 2), together=1.3, pairs=(strong,)))
     assert decisive(Checks(repeated=(strong,)), relevance) == (strong,)
@@ -57,8 +62,10 @@ def test_any_of_those_that_were_hidden_together_can_decide() -> None:
 
 
 def test_pieces_of_equal_text_are_found_whatever_their_case_and_punctuation() -> None:
-    text = "Code 7143. The code: „7143“ … a  b A b ."
-    pieces = units(text, "Code", "7143.", "The", "code:", "„7143“", "…", "a  b", "A b", ".")
+    text = "Code 7143. The code: „7143“ … a  b A b . -5 5 C++ C की का"
+    pieces = units(
+        text, "Code", "7143.", "The", "code:", "„7143“", "…", "a  b", "A b", ".", "-5", "5", "C++", "C", "की", "का"
+    )
     assert repeated(pieces, (Message(role="user", content=text),)) == ((0, 3), (1, 4), (6, 7))
 
 

@@ -503,7 +503,7 @@ def test_groups_show_the_values_added_up_and_the_value_together(
     assert "linked by cosines of their embeddings of at least 0.9" in found
     assert rows(full_page, "groups") == [
         [
-            ". u5, is u14These 2 pieces are needed together: losing one does much of what losing all does.",
+            ". u5, is u14These 2 pieces act about independently: their values roughly add up.",
             *("+7.125", "+1.700"),
         ],
         [ANY, "not all measured", "+0.100"],
@@ -535,6 +535,28 @@ def test_parts_of_the_answer_are_quoted_with_what_drove_them(full: tuple[Content
     shown = " ".join(_terminal(*full, colour=None).split())
     assert f"‹Refer the application›, probability after what precedes it: {likely}" in shown
     assert "Part of the answer: price Not found in the answer." in shown
+
+
+def test_a_stated_reason_stands_beside_what_drove_the_decision() -> None:
+    """In these records the first sentence of the input drives the decision, the second one the reason."""
+    said = {"decision": "The two missed payments", "rationale": "She has paid on time since"}
+    content, evidence = make.full_case(parts=said)
+    found = section(Page(html.report(content, evidence)), "The reason that the answer gives")
+    for words in (
+        "Stated reason: written by the model; not evidence",
+        *said.values(),
+        "it is not what drove the decision. The two columns below agree to 0.00",
+        "the confabulation gap is 1.00",
+    ):
+        assert words in found
+    assert "Confabulation gap 1.00." in " ".join(_terminal(content, evidence, colour=None).split())
+    assert evidence.self_explanation is not None
+    same = evidence.self_explanation.model_copy(update={"agreement": 0.88})
+    page = Page(html.report(content, evidence.model_copy(update={"self_explanation": same})))
+    assert (
+        "The stated reason hangs on the same sentences as the decision. The two columns below agree to 0.88"
+        in page.text
+    )
 
 
 def test_steps_of_the_answer_count_only_for_what_comes_after(full: tuple[Content, Evidence], full_page: Page) -> None:

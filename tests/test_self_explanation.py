@@ -23,6 +23,7 @@ from attn_audit.reports.self_explanation import self_explanation_view
         ((1.0, 1.0), (1.0, 0.0), 1 / sqrt(2)),
         ((0.05, 0.05), (9.0, 0.0), None),  # shorter than 0.1 nats: it hangs on nothing
         ((), (), None),
+        ((3.0,), (2.0,), None),  # two maps of one sentence have nothing to differ in
     ],
 )
 def test_the_agreement_is_the_cosine(
@@ -46,9 +47,11 @@ def test_a_map_of_a_part_counts_its_tokens_alone() -> None:
 def test_only_an_answer_with_both_parts_is_compared() -> None:
     decision = AnswerPart(name="decision", tokens=(0, 1), relevance=())
     rationale = AnswerPart(name="rationale", tokens=(2, 4), relevance=())
+    before = rationale.model_copy(update={"tokens": (0, 1)})
     lost = rationale.model_copy(update={"tokens": None})
     assert parts_to_compare((rationale, decision)) == ((0, 1), (2, 4))
     assert parts_to_compare((decision,)) is parts_to_compare((decision, lost)) is None
+    assert parts_to_compare((decision, before)) is None, "a decision after its reason is read off it"
 
 
 @pytest.mark.model

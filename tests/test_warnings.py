@@ -9,7 +9,7 @@ import pytest
 
 import make_records as make
 from attn_audit.evidence.checked import Checks, Joint, Reliance, Variant
-from attn_audit.evidence.measured import AnswerPart, AnswerScore, Evidence
+from attn_audit.evidence.measured import AnswerPart, AnswerScore, Evidence, SelfExplanation
 from attn_audit.evidence.records import Content, Message
 from attn_audit.judge.warnings import WARNINGS, warnings
 
@@ -60,9 +60,7 @@ def turned(_: Content, found: Evidence) -> tuple[dict[str, Any], dict[str, Any]]
 
 
 def confabulated(_: Content, found: Evidence) -> tuple[dict[str, Any], dict[str, Any]]:
-    _, full = make.full_case()
-    assert full.self_explanation is not None
-    return {}, {"self_explanation": full.self_explanation.model_copy(update={"agreement": 0.1})}
+    return {}, {"self_explanation": SelfExplanation(units=(), scores=(), agreement=0.1)}
 
 
 CAUSES: dict[str, Change] = {

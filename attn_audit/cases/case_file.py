@@ -14,6 +14,8 @@ from attn_audit.cases.patterns import compiled
 from attn_audit.cases.schema import ID_PATTERN, MAX_CHARACTERS, CaseFileSchema, validated
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.records import (
+    DECISION,
+    RATIONALE,
     BatchInfo,
     Case,
     Message,
@@ -96,11 +98,15 @@ def _all_cases(tree: Tree, file: CaseFileSchema, folder: Path) -> tuple[tuple[Ca
             _check_id(tree, number, case.id, row, seen)
             cases.append(case)
             entries.append(number)
-            characters += sum(len(message.content) for message in case.messages)
+            characters += sum(len(message.content) for one in (case.messages, *case.paraphrases) for message in one)
             if len(cases) > MAX_CASES:
                 builder.refuse("rows", f"more than {MAX_CASES:,} cases; split the file")
             if characters > MAX_BATCH_CHARACTERS:
                 builder.refuse("rows", f"the cases hold more than {MAX_BATCH_CHARACTERS:,} characters; split the file")
+    for name in (DECISION, RATIONALE):
+        place = getattr(file, name)
+        if place is not None and place.pattern is not None:
+            compiled(tree, (name, "pattern"), place.pattern)
     _check_policies(tree, ("policies",), file.policies, tuple(cases), seen)
     own: dict[int, list[Case]] = {}
     for number, case in zip(entries, cases, strict=True):

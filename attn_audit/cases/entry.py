@@ -82,18 +82,21 @@ class Entry:
 
     def _filled(self, case_id: str, values: Mapping[str, str], at: str) -> Case:
         """One case from the template, and its paraphrases, which are templates, too."""
-        messages, spans = self._fill(self.entry.template or (), values, at)
+        messages, spans = self._fill(self.entry.template or (), values, at, ("template",))
         for name in values:
             if name not in spans:
                 used = ", ".join(spans) or "none"
                 unused = f"the template of {self.name} does not use the field {quoted(name)}{at}"
                 self.refuse("fields", f"{unused}; it uses: {used}", name)
         named = tuple(NamedSpans(kind="field", name=name, spans=tuple(found)) for name, found in spans.items())
-        paraphrases = tuple(self._fill(other, values, at)[0] for other in self.entry.paraphrases)
+        paraphrases = tuple(
+            self._fill(other, values, at, ("paraphrases", index))[0]
+            for index, other in enumerate(self.entry.paraphrases)
+        )
         return self._case(case_id, messages, named, paraphrases)
 
     def _fill(
-        self, template: tuple[Message, ...], values: Mapping[str, str], at: str
+        self, template: tuple[Message, ...], values: Mapping[str, str], at: str, path: tuple[Step, ...]
     ) -> tuple[tuple[Message, ...], dict[str, list[Span]]]:
         """The messages, and the spans of each field: exactly the characters that its value put in."""
         messages: list[Message] = []
@@ -101,8 +104,8 @@ class Entry:
         for index, message in enumerate(template):
             parts: list[str] = []
             length = 0
-            for literal, field in self._pieces(message.content):
-                text = literal if field is None else self._value(field, values, at)
+            for literal, field in self._pieces(message.content, path):
+                text = literal if field is None else self._value(field, values, at, path)
                 if field is not None:
                     spans.setdefault(field, []).append(Span(message=index, start=length, end=length + len(text)))
                 parts.append(text)
@@ -111,7 +114,7 @@ class Entry:
             messages.append(Message(role=message.role, content="".join(parts)))
         return tuple(messages), spans
 
-    def _pieces(self, template: str) -> Iterator[tuple[str, str | None]]:
+    def _pieces(self, template: str, path: tuple[Step, ...]) -> Iterator[tuple[str, str | None]]:
         """Literal text (text, None) and fields ("", name), in order."""
         position = 0
         for match in _TEMPLATE.finditer(template):
@@ -123,16 +126,18 @@ class Entry:
             elif name is not None and _FIELD.fullmatch(name):
                 yield "", name
             else:
-                self._refuse_brace(match.group())
+                self._refuse_brace(match.group(), path)
         yield template[position:], None
 
-    def _refuse_brace(self, found: str) -> NoReturn:
+    def _refuse_brace(self, found: str, path: tuple[Step, ...]) -> NoReturn:
         rule = 'a field is {name}, of letters, digits, "_", "-" and spaces; a brace that is text is written {{ or }}'
-        self.refuse("template", f"{quoted(found)} in the template of {self.name} is not a field; {rule}")
+        sentence = f"{quoted(found)} in the {_which(path)} of {self.name} is not a field; {rule}"
+        self.tree.refuse((*self.path, *path), sentence)
 
-    def _value(self, field: str, values: Mapping[str, str], at: str) -> str:
+    def _value(self, field: str, values: Mapping[str, str], at: str, path: tuple[Step, ...]) -> str:
         if field not in values:
-            self.refuse("fields", f"the template of {self.name} uses the field {quoted(field)}, which is not given{at}")
+            sentence = f"the {_which(path)} of {self.name} uses the field {quoted(field)}, which is not given{at}"
+            self.tree.refuse((*self.path, *(("fields",) if path == ("template",) else path)), sentence)
         if not values[field]:
             self.refuse("fields", f"the field {quoted(field)}{at} is empty; nothing could be measured for it", field)
         return values[field]
@@ -146,9 +151,10 @@ class Entry:
     ) -> Case:
         entry = self.entry
         source = next(name for name in ("prompt", "messages", "template") if getattr(entry, name) is not None)
-        self._check_messages(source, messages)
+        self._check_messages((source,), messages, self.name)
         for index, paraphrase in enumerate(paraphrases):
-            self._check_messages("paraphrases", paraphrase, index)
+            path = ("paraphrases", index)
+            self._check_messages(path, paraphrase, f"{_which(path)} of {self.name}")
         self._check_length(sum(len(message.content) for one in (messages, *paraphrases) for message in one))
         return Case(
             id=case_id,
@@ -164,12 +170,12 @@ class Entry:
             policies=self.policies,
         )
 
-    def _check_messages(self, field: str, messages: tuple[Message, ...], *inner: Step) -> None:
+    def _check_messages(self, path: tuple[Step, ...], messages: tuple[Message, ...], whose: str) -> None:
         if messages[-1].role != "user":
-            last = f"the last message of {self.name} must be the user's, not the {messages[-1].role}'s"
-            self.refuse(field, last, *inner)
+            last = f"the last message of {whose} must be the user's, not the {messages[-1].role}'s"
+            self.tree.refuse((*self.path, *path), last)
         if any(not message.content.strip() for message in messages):
-            self.refuse(field, f"a message of {self.name} has no text", *inner)
+            self.tree.refuse((*self.path, *path), f"a message of {whose} has no text")
 
     def _answer_parts(self) -> tuple[AnswerPattern, ...]:
         """The parts of the answer: those that the case names, the decision and the rationale."""
@@ -188,7 +194,8 @@ class Entry:
                 continue
             if name in found:
                 self.refuse(name, f"{self.name} has an answer part {quoted(name)} beside its {name}; give one of them")
-            found[name] = self._part((*self.path, name) if own else (name,), name, place, f"the {name}")
+            named = f"the {name} of {self.name}" if own else f"the {name} for all cases"
+            found[name] = self._part((*self.path, name) if own else (name,), name, place, named)
         return tuple(found.values())
 
     def _part(self, path: tuple[Step, ...], name: str, place: AnswerPlace, named: str) -> AnswerPattern:
@@ -245,3 +252,8 @@ class Entry:
             sentence = f"the {field} of {quoted(unit.name)} occurs in no message of {self.name}"
             self.refuse("units", sentence, index, field)
         return tuple(spans)
+
+
+def _which(path: tuple[Step, ...]) -> str:
+    """What a template is called: the case's own, or that of a paraphrase."""
+    return "template" if path == ("template",) else f"paraphrase {int(path[1]) + 1}"

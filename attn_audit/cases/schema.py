@@ -29,6 +29,7 @@ def _one_message(value: object) -> object:
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
 Pattern = Annotated[str, Field(min_length=1, max_length=10_000)]
+Quotation = Annotated[str, Field(min_length=1, max_length=5_000)]  # a pattern, escaped
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Messages = Annotated[tuple[Message, ...], Field(min_length=1)]
 Template = Annotated[Messages, BeforeValidator(_one_message, json_schema_input_type=Text | Messages)]
@@ -52,7 +53,7 @@ class AnswerPlace(Record):
         json_schema_extra={"oneOf": [{"required": [name]} for name in ("text", "pattern", "characters")]}
     )
 
-    text: Text | None = None
+    text: Quotation | None = None
     pattern: Pattern | None = None
     characters: tuple[Index, Index] | None = Field(None, description="start, end, from 0; the end is left out")
 

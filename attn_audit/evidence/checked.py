@@ -27,7 +27,7 @@ class Reliance(Record):
 
     suppressed: float
     deleted: float | None = Field(description="null: nothing would be left of the prompt")
-    verdict: Literal["input", "weights"] = Field(description="where the answer comes from, mostly")
+    verdict: Literal["input", "weights", "cannot tell"] = Field(description="where the answer comes from, mostly")
 
 
 class Joint(Record):

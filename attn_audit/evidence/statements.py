@@ -57,7 +57,7 @@ class Summary(Record):
     answer_source: Literal["generated", "supplied"]
     units: int
     faithfulness: Literal["supported", "not supported", "cannot tell", "not checked"]
-    reliance: Literal["input", "weights", "not checked"]
+    reliance: Literal["input", "weights", "cannot tell", "not checked"]
     warnings: tuple[str, ...]
     not_evaluated: tuple[str, ...]
 

@@ -59,23 +59,22 @@ def _check_segments(content: Content) -> None:
 def _check_positions(content: Content, evidence: Evidence) -> None:
     """A position belongs to a unit that shares most characters with its token; frozen ones share none with any."""
     tokens = owners(content.prompt)
+    _check_units(evidence.units, tokens)
     if evidence.self_explanation is not None:
         _check_units(evidence.self_explanation.units, tokens)
-    places = _check_units(evidence.units, tokens)
     for position in (position for start, stop in evidence.frozen for position in range(start, stop)):
-        if position in tokens and places.shared(tokens[position]):
+        if position in tokens:
             raise EvidenceError("a token of the case's own text is listed as never suppressed")
 
 
-def _check_units(units: tuple[Unit, ...], tokens: dict[int, Span]) -> Places:
-    """``tokens``: for each position the characters that it covers. The places of the units."""
+def _check_units(units: tuple[Unit, ...], tokens: dict[int, Span]) -> None:
+    """``tokens``: for each position the characters that it covers."""
     places = Places(unit.spans for unit in units)
     for index, unit in enumerate(units):
         for position in (position for start, stop in unit.runs for position in range(start, stop)):
             shared = places.shared(tokens[position]) if position in tokens else None
             if shared is None or (shared and shared.get(index, 0) < max(shared.values())):
                 raise EvidenceError(f"unit {unit.id!r:.20} has a position whose token is not in its text")
-    return places
 
 
 def _check_answer(content: Content, evidence: Evidence) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Literal, get_args
 
 from attn_audit.evidence.checked import Baseline, Checks, Faithfulness, Joint, Paraphrase, Reliance, Together, Variant
@@ -29,6 +29,8 @@ from attn_audit.judge.repeats import core, repeated
 _FEWEST_UNITS = 2  # with one there is nothing to compare it with
 BASELINES: tuple[BaselineName, ...] = get_args(BaselineName)
 _VARIANTS: tuple[tuple[OperatorName, float | None], ...] = (("knockout", None), ("soft", 0.1), ("soft", 0.01))
+_AGREE = {"float32": 0.01}  # nats: far above rounding
+_AGREE_ROUGHLY = 1.0  # in the short number formats
 STABLE_TOP = (5, 10)  # highest units that the variants of a map are compared by
 
 
@@ -52,10 +54,12 @@ def budget_of(effort: CheckEffort, sweep_tokens: int, length: int) -> int | None
     return None if effort == "full" else max(sweep_tokens, LEAST_PASSES * length)
 
 
-def relies_on(suppressed: float, deleted: float | None) -> Literal["input", "weights"]:
-    """``weights`` where the answer hardly falls without the input."""
-    falls = [suppressed] if deleted is None else [suppressed, deleted]
-    return "weights" if all(fall < MUCH for fall in falls) else "input"
+def relies_on(suppressed: float, deleted: float | None) -> Literal["input", "weights", "cannot tell"]:
+    """``weights`` where the answer hardly falls without the input. A prompt of which nothing would be left ends with a
+    unit, whose own rows go on reading it: it cannot be told."""
+    if deleted is None:
+        return "cannot tell"
+    return "weights" if max(suppressed, deleted) < MUCH else "input"
 
 
 def variants(settings: Settings) -> tuple[tuple[OperatorName, float | None], ...]:
@@ -72,9 +76,9 @@ def overlap(one: Values, other: Values, top: int) -> float:
 def shared_texts(content: Content, evidence: Evidence, number: int, top: int) -> float:
     """Share of the texts of the ``top`` highest units that are also among the ``top`` highest of a paraphrase."""
     found = evidence.checks.paraphrases[number].highest if evidence.checks else ()
-    own = {core(evidence.units[unit].spans, content.case.messages) for unit in ranking(evidence.relevance)[:top]}
+    own = [core(evidence.units[unit].spans, content.case.messages) for unit in ranking(evidence.relevance)[:top]]
     other = {core(piece.spans, content.case.paraphrases[number]) for piece in found[:top]}
-    return len(own & other) / max(1, len(own))
+    return sum(bool(text) and text in other for text in own) / max(1, len(own))
 
 
 def check_checks(content: Content, evidence: Evidence, settings: Settings) -> None:
@@ -94,9 +98,10 @@ def check_checks(content: Content, evidence: Evidence, settings: Settings) -> No
         raise EvidenceError("a check is recorded or left out against the settings")
     _check_faithfulness(evidence, checks.faithfulness, settings, length)
     if checks.reliance is not None:
-        _check_reliance(checks.reliance)
+        _check_reliance(evidence, checks.reliance)
     if checks.together is not None:
         _check_together(evidence, checks.together)
+    _check_joints(evidence, checks)
     _check_repeated(checks.repeated, repeated(evidence.units, content.case.messages) if full else ())
     _check_baselines(evidence, checks.baselines, BASELINES if full and settings.baselines == "on" else ())
     _check_stability(evidence, checks.stability, variants(settings) if full else ())
@@ -108,8 +113,9 @@ def _check_faithfulness(evidence: Evidence, found: Faithfulness, settings: Setti
     own, random = chains(evidence.units, evidence.relevance, settings.seed, length, budget)
     sizes, count = tuple(len(chosen) for chosen in own), len(random)
     both = [(found.comprehensiveness, found.random_comprehensiveness)]
-    if settings.checks == "full" and (found.sufficiency is None or found.random_sufficiency is None):
-        raise EvidenceError("the sufficiency is left out against the settings")
+    kept = (found.sufficiency is not None, found.random_sufficiency is not None)
+    if kept != (settings.checks == "full",) * 2:
+        raise EvidenceError("the sufficiency is recorded or left out against the settings")
     if found.sufficiency is not None and found.random_sufficiency is not None:
         both.append((found.sufficiency, found.random_sufficiency))
     if found.sizes != sizes or any(len(ours) != len(sizes) or len(others) != count for ours, others in both):
@@ -121,7 +127,9 @@ def _check_faithfulness(evidence: Evidence, found: Faithfulness, settings: Setti
         raise EvidenceError("the verdict on the map does not follow from the deletions")
 
 
-def _check_reliance(found: Reliance) -> None:
+def _check_reliance(evidence: Evidence, found: Reliance) -> None:
+    if (found.deleted is None) != (not evidence.frozen):
+        raise EvidenceError("what the answer loses without the input is recorded or left out against the prompt")
     if found.verdict != relies_on(found.suppressed, found.deleted):
         raise EvidenceError("the verdict on the reliance on the input does not follow from its numbers")
 
@@ -130,6 +138,22 @@ def _check_together(evidence: Evidence, found: Together) -> None:
     top = highest(evidence.relevance)
     if found.units != top or tuple(pair.units for pair in found.pairs) != tuple(combinations(top, 2)):
         raise EvidenceError("the units that were suppressed together are not the highest ones")
+
+
+def _check_joints(evidence: Evidence, checks: Checks) -> None:
+    """The same units suppressed together give the same fall, wherever it is recorded; all of them, that of the
+    reliance, which leaves a contrast out."""
+    known: dict[tuple[int, ...], float] = {
+        (unit,): value for unit, value in enumerate(evidence.relevance) if value is not None
+    }
+    if checks.reliance is not None and evidence.contrast is None:
+        known.setdefault(tuple(range(len(evidence.units))), checks.reliance.suppressed)
+    together = () if checks.together is None else (checks.together, *checks.together.pairs)
+    allowed = _AGREE.get(evidence.model.dtype, _AGREE_ROUGHLY)
+    for joint in (*together, *checks.repeated):
+        units = tuple(sorted(joint.units))
+        if abs(known.setdefault(units, joint.together) - joint.together) > allowed:
+            raise EvidenceError("the same units are said to do different things together")
 
 
 def _check_repeated(found: Sequence[Joint], expected: Sequence[tuple[int, ...]]) -> None:
@@ -153,7 +177,10 @@ def _check_stability(
     if tuple((one.operator, one.factor) for one in found) != tuple(expected):
         raise EvidenceError("the operators that the map was made with once more are not those that the settings say")
     measured = [value is not None for value in evidence.relevance]
+    proved = {"knockout", evidence.method.operator}
     for one in found:
+        if one.relevance is None and one.operator in proved:
+            raise EvidenceError("an operator that was proved on the model is said not to be applicable to it")
         if one.relevance is not None and [value is not None for value in one.relevance] != measured:
             raise EvidenceError("the map made with another operator is not of the same units")
 
@@ -165,8 +192,12 @@ def _check_paraphrases(found: Sequence[Paraphrase], expected: Sequence[Sequence[
         values = [piece.relevance for piece in one.highest]
         if not values or len(values) > max(STABLE_TOP) or values != sorted(values, reverse=True):
             raise EvidenceError("the highest pieces of a paraphrase are not in order")
-        if any(not fits(span, messages) for piece in one.highest for span in piece.spans):
+        spans = [span for piece in one.highest for span in piece.spans]
+        if any(not piece.spans for piece in one.highest) or any(not fits(span, messages) for span in spans):
             raise EvidenceError("a piece of a paraphrase is not in its text")
+        places = sorted((span.message, span.start, span.end) for span in spans)
+        if any(before[0] == after[0] and after[1] < before[2] for before, after in pairwise(places)):
+            raise EvidenceError("two pieces of a paraphrase share characters")
 
 
 def fits(span: Span, messages: Sequence[Message]) -> bool:

@@ -9,6 +9,8 @@ from attn_audit.evidence.measured import Unit
 from attn_audit.evidence.records import Message, Span
 
 _PASSAGE = 6  # words in a row that are no accident when they occur twice
+_TOKENS = 2 * _PASSAGE
+_AROUND = " \t\r\n\u00a0.,;:!?…\"'“”„‘’‚«»‹›()[]{}"
 
 
 def repeated(units: Sequence[Unit], messages: Sequence[Message]) -> tuple[tuple[int, ...], ...]:
@@ -26,7 +28,8 @@ def repeats_itself(units: Sequence[Unit], messages: Sequence[Message]) -> bool:
     come back in every text."""
     texts = _texts(units, messages)
     longer = [text for unit, text in zip(units, texts, strict=True) if text and unit.kind not in {"token", "word"}]
-    passages = (tuple(texts[at : at + _PASSAGE]) for at in range(len(texts) - _PASSAGE + 1))
+    length = _TOKENS if any(unit.kind == "token" for unit in units) else _PASSAGE
+    passages = (tuple(texts[at : at + length]) for at in range(len(texts) - length + 1))
     counted = Counter(passage for passage in passages if all(passage))
     return len(set(longer)) < len(longer) or any(count > 1 for count in counted.values())
 
@@ -41,6 +44,6 @@ def core(spans: Sequence[Span], messages: Sequence[Message]) -> str:
 
 
 def _core(text: str) -> str:
-    """Without what is neither letter nor digit at its ends; words one space apart."""
-    inside = [index for index, char in enumerate(text) if char.isalnum()]
-    return " ".join(text[inside[0] : inside[-1] + 1].split()) if inside else ""
+    """Without white space and punctuation at its ends; words one space apart. A sign before a number, and what belongs
+    to a word in other scripts than ours, stays."""
+    return " ".join(text.strip(_AROUND).split())

@@ -14,15 +14,19 @@ from attn_audit.judge.relevance import DECIMALS, relevance
 
 Tokens = tuple[int, int]  # start, stop of answer tokens
 LEAST = 0.1  # nats: the length of a map of sentences below which it says nothing
+_FEWEST = 2  # sentences: two maps of a single one have nothing to differ in
 AGREES = 0.7  # cosine
 CONFABULATED = 0.3
 
 
 def parts_to_compare(parts: Sequence[AnswerPart]) -> tuple[Tokens, Tokens] | None:
-    """The tokens of the decision and of the rationale; None where the answer does not hold both."""
+    """The tokens of the decision and of the rationale; None where the answer does not hold both, the decision first.
+    What is decided after a reason is read off it, so that the input does not tell how the two hang together."""
     found = {part.name: part.tokens for part in parts}
     decision, rationale = found.get(DECISION), found.get(RATIONALE)
-    return None if decision is None or rationale is None else (decision, rationale)
+    if decision is None or rationale is None or decision[1] > rationale[0]:
+        return None
+    return decision, rationale
 
 
 def sentence_maps(
@@ -41,7 +45,9 @@ def sentence_maps(
 
 
 def agreement(decision: Sequence[float], rationale: Sequence[float]) -> float | None:
-    """Cosine of two maps; None where one of them is as good as empty."""
+    """Cosine of two maps; None where one of them is as good as empty, or there is one sentence only."""
+    if len(decision) < _FEWEST:
+        return None
     lengths = [sqrt(fsum(value * value for value in one)) for one in (decision, rationale)]
     if min(lengths) < LEAST:
         return None

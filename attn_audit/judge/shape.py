@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
+from attn_audit.evidence.checked import Checks
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.measured import Evidence, Unit
 from attn_audit.evidence.records import Content
@@ -30,6 +31,7 @@ def check_shape(content: Content, evidence: Evidence) -> None:
     _check_measured(evidence)
     _check_indices(evidence, tokens)
     _check_log_probabilities(evidence)
+    _check_falls(evidence)
     if length != len(content.prompt.offsets):
         raise EvidenceError("the prompt's offsets are not one for each token")
     _check_offsets(content.prompt.offsets, len(content.prompt.rendered), "the prompt's")
@@ -71,6 +73,8 @@ def _check_measured(evidence: Evidence) -> None:
     every = tuple(range(len(evidence.units)))
     listed = every if evidence.screening is None else evidence.screening.measured
     tables = [evidence.scores] + ([evidence.contrast.scores] if evidence.contrast else [])
+    if not listed and every:
+        raise EvidenceError("no unit was measured")
     if any(tuple(index for index in every if table[index] is not None) != listed for table in tables):
         raise EvidenceError("the units that have scores are not those that are listed as measured")
     gradient = None if evidence.screening is None else evidence.screening.gradient
@@ -99,6 +103,8 @@ def _numbers(evidence: Evidence) -> Iterator[Sequence[float]]:
         yield (evidence.answer.observed.log_probability,)
     if evidence.contrast is not None:
         yield evidence.contrast.base
+    if evidence.checks is not None:
+        yield [one.log_probability for one in evidence.checks.paraphrases]
     for _, table, _, _ in tables(evidence):
         yield from (row for row in table if row is not None)
 
@@ -106,6 +112,27 @@ def _numbers(evidence: Evidence) -> Iterator[Sequence[float]]:
 def _check_log_probabilities(evidence: Evidence) -> None:
     if any(not _LOWEST <= value <= _ROUNDING for value in chain.from_iterable(_numbers(evidence))):
         raise EvidenceError("a score is not a log-probability: it is above 0, or below what float32 can hold")
+
+
+def _falls(checks: Checks) -> Iterator[Sequence[float | None]]:
+    """Every difference of log-probabilities that the checks hold."""
+    if (found := checks.faithfulness) is not None:
+        yield from (found.comprehensiveness, *found.random_comprehensiveness)
+        yield from (found.sufficiency or (), *(found.random_sufficiency or ()))
+    if (reliance := checks.reliance) is not None:
+        yield (reliance.suppressed, reliance.deleted)
+    together = () if checks.together is None else (checks.together, *checks.together.pairs)
+    yield [joint.together for joint in (*together, *checks.repeated)]
+    for baseline in checks.baselines:
+        yield from (baseline.values or (), baseline.comprehensiveness)
+    yield from (variant.relevance or () for variant in checks.stability)
+    yield from ([piece.relevance for piece in one.highest] for one in checks.paraphrases)
+
+
+def _check_falls(evidence: Evidence) -> None:
+    values = () if evidence.checks is None else chain.from_iterable(_falls(evidence.checks))
+    if any(value is not None and abs(value) > -2 * _LOWEST for value in values):
+        raise EvidenceError("a fall in the checks is larger than log-probabilities can differ")
 
 
 def _check_offsets(offsets: Iterable[tuple[int, int]], length: int, whose: str) -> None:

@@ -9,7 +9,7 @@ from attn_audit.evidence.measured import Evidence, Warn
 from attn_audit.evidence.records import Content
 from attn_audit.judge.checks import STABLE_TOP, overlap
 from attn_audit.judge.joint import decisive
-from attn_audit.judge.relevance import below_noise, positive_share
+from attn_audit.judge.relevance import below_noise, positive_share, told_apart
 from attn_audit.judge.repeats import repeats_itself
 from attn_audit.judge.self_explanation import reading
 
@@ -148,7 +148,7 @@ def _of_the_input(content: Content, evidence: Evidence) -> Iterator[str]:
         yield "special-token"
     if content.prompt.date is not None:
         yield "dated-prompt"
-    hidden_together = evidence.groups or (evidence.checks is not None and evidence.checks.repeated)
+    hidden_together = evidence.checks is not None and bool(evidence.checks.repeated)
     if not hidden_together and repeats_itself(evidence.units, content.case.messages):
         yield "repeated-text"
 
@@ -157,7 +157,7 @@ def _of_the_map(evidence: Evidence) -> Iterator[str]:
     values, checks = evidence.relevance, evidence.checks
     if max(positive_share(values), default=0.0) > _MOST_OF_THE_MASS and len(values) > _FEW_UNITS:
         yield "one-piece"
-    if not any(value is not None and value > 0 for value in values):
+    if not any(value is not None and value > 0 for value in told_apart(evidence)):
         yield "no-support"
     if any(value is None for value in values):
         yield "screened"

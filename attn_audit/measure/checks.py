@@ -14,7 +14,7 @@ from attn_audit.evidence.measured import Unit
 from attn_audit.evidence.records import BaselineName, CheckEffort
 from attn_audit.judge.checks import BASELINES, budget_of, chains, relies_on, variants
 from attn_audit.judge.faithfulness import Chain, own_chain, p_value, verdict
-from attn_audit.judge.relevance import DECIMALS, Values, highest, ranking, relevance_of_all
+from attn_audit.judge.relevance import DECIMALS, Values, fall, highest, ranking, relevance_of_all
 from attn_audit.measure.attention import Operator
 from attn_audit.measure.attention_weights import attention_weights
 from attn_audit.measure.deletion import Kept, delete, left_of
@@ -26,12 +26,19 @@ from attn_audit.measure.sweep import room
 
 
 class Checker:
-    """The checks of one map. Deletions and sweeps add up in ``passes`` and ``tokens``."""
+    """The checks of one map. ``repeated``: groups of units of equal text; ``paraphrases``: how many sweeps over others
+    than its own prompt follow, for the time that all of it will take."""
 
     def __init__(
-        self, sweeps: Sweeps, units: Sequence[Unit], relevance: Values, repeated: Sequence[tuple[int, ...]]
+        self,
+        sweeps: Sweeps,
+        units: Sequence[Unit],
+        relevance: Values,
+        repeated: Sequence[tuple[int, ...]],
+        paraphrases: int = 0,
     ) -> None:
-        self._sweeps, self._units, self._relevance, self._repeated = sweeps, units, relevance, repeated
+        self._sweeps, self._units, self._relevance = sweeps, units, relevance
+        self._repeated, self._paraphrases = repeated, paraphrases
         self._length = sweeps.bases[0].inputs.shape[1]
         self._sweep_tokens = sweeps.cost.forward_tokens
         self._work = Work()
@@ -66,7 +73,9 @@ class Checker:
         rows = [self._left(chosen) for one in every for chosen in one]
         # In full, what a draw deletes is kept alone, too: the two make up the whole.
         tokens = self._length * len(rows) if effort == "full" else sum(len(row) for row in rows)
-        again = len(variants(self._sweeps.settings)) * self._sweep_tokens if effort == "full" else 0
+        again = (
+            (len(variants(self._sweeps.settings)) + self._paraphrases) * self._sweep_tokens if effort == "full" else 0
+        )
         return Work(0, tokens * len(self._sweeps.bases) + again)
 
     def _faithfulness(self, own: Chain, random: tuple[Chain, ...], effort: CheckEffort) -> Faithfulness:
@@ -96,11 +105,12 @@ class Checker:
     def _left(self, chosen: Iterable[int]) -> Kept:
         return left_of(len(self._sweeps.bases[0].prompt), (self._units[unit].runs for unit in chosen))
 
-    def _deleted(self, kept: Sequence[Kept]) -> list[float]:
-        """The fall of the answer's log-probability, less the contrast's, nats. Each row once, however often asked."""
+    def _deleted(self, kept: Sequence[Kept], answers: int | None = None) -> list[float]:
+        """The fall of the answer's log-probability, less the contrast's, nats; of the first ``answers`` of them. Each
+        row once, however often asked."""
         sweeps, rows = self._sweeps, list(dict.fromkeys(kept))
         tables = []
-        for base, recorded in zip(sweeps.bases, sweeps.recorded, strict=True):
+        for base, recorded in list(zip(sweeps.bases, sweeps.recorded, strict=True))[:answers]:
             fitting = room(sweeps.model, base, sweeps.settings.max_memory)
             found = delete(sweeps.model, base, rows, fitting, sweeps.progress)
             sweeps.halvings += found.halvings
@@ -108,7 +118,7 @@ class Checker:
             tables.append([fsum(recorded) - total for total in found.totals])
         answer, *other = tables
         falls = [a - b for a, b in zip(answer, other[0], strict=True)] if other else answer
-        of_row = {row: round(fall, DECIMALS) + 0.0 for row, fall in zip(rows, falls, strict=True)}
+        of_row = {row: round(one, DECIMALS) + 0.0 for row, one in zip(rows, falls, strict=True)}
         return [of_row[one] for one in kept]
 
     def _suppressed(self, groups: Sequence[Sequence[int]], operator: Operator | None = None) -> tuple[float, ...]:
@@ -121,10 +131,14 @@ class Checker:
         return relevance_of_all(base, table, rest[0] if rest else None, other)
 
     def _reliance(self) -> Reliance:
-        everything = range(len(self._units))
-        (suppressed,) = self._suppressed([everything])
+        """Of the answer alone: what it shares with a contrast hangs on the input or does not, like the rest of it."""
+        everything, sweeps = range(len(self._units)), self._sweeps
+        before = sweeps.cost
+        [row] = sweeps.one(sweeps.bases[0], [runs_together(self._units, everything)], sweeps.reach, sweeps.operator)
+        self._work += Work(sweeps.cost.passes - before.passes, sweeps.cost.forward_tokens - before.forward_tokens)
+        suppressed = fall(sweeps.recorded[0], row)
         left = self._left(everything)
-        deleted = self._deleted([left])[0] if left else None
+        deleted = self._deleted([left], answers=1)[0] if left else None
         return Reliance(suppressed=suppressed, deleted=deleted, verdict=relies_on(suppressed, deleted))
 
     def _together(self) -> Together:
@@ -134,7 +148,7 @@ class Checker:
 
     def _joint(self, groups: Sequence[tuple[int, ...]]) -> tuple[Joint, ...]:
         falls = self._suppressed(groups)
-        return tuple(Joint(units=group, together=fall) for group, fall in zip(groups, falls, strict=True))
+        return tuple(Joint(units=group, together=one) for group, one in zip(groups, falls, strict=True))
 
     def _baselines(self, sizes: Sequence[int]) -> tuple[Baseline, ...]:
         """Other maps, and the falls where their highest units are deleted."""

@@ -140,8 +140,8 @@ class Planner:
             yield Work(settings.bands, settings.bands * HIGHEST * self._bases[0].inputs.shape[1])
 
     def _checks(self, units: tuple[Unit, ...]) -> Work:
-        """Of deletions, each size taken for a share of the tokens; and of the sweeps with other operators. The other
-        checks are few passes."""
+        """Of deletions, each size taken for a share of the tokens; and of the sweeps with other operators and over
+        paraphrases. The other checks are few passes."""
         effort = self._settings.checks
         if effort == "none":
             return Work()
@@ -154,7 +154,7 @@ class Planner:
         kept = rows * length if effort == "full" else 0  # what a draw deletes, and what it leaves, make up the whole
         found = Work(rows // _ROWS_OF_A_DELETION, round(max(one * rows / len(SHARES), kept)))
         again = self.work([unit.runs for unit in units]) if effort == "full" else Work()
-        return sum([again] * len(variants(self._settings)), found)
+        return sum([again] * (len(variants(self._settings)) + len(self._case.paraphrases)), found)
 
     def _measured(self, units: tuple[Unit, ...]) -> int:
         """How many units a screening measures, at least."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import fsum
 from statistics import fmean, median
 
 from attn_audit.evidence.checked import Baseline, Faithfulness, Joint, Paraphrase, Reliance, Together, Variant
@@ -111,15 +112,17 @@ def checks_view(content: Content, evidence: Evidence, pieces: tuple[Piece, ...])
         why = "the settings ask for none" if checks is None else "the limit of seconds left no time for it"
         return ChecksView(why_not=why)
     found, reliance, together = checks.faithfulness, checks.reliance, checks.together
+    # Words like “the” come back in every text, and hardly ever matter.
+    matter = [joint for joint in checks.repeated if reading(joint, evidence.relevance) != "hardly matter"]
     return ChecksView(
         faithfulness=None if found is None else _faithfulness(found),
         suppressed="" if reliance is None else nats(reliance.suppressed),
         deleted=_deleted(reliance),
-        together=None if together is None else _together(together, evidence, pieces),
-        repeated=(repeated := _that_matter(checks.repeated, evidence, pieces)),
-        repeated_left_out=len(checks.repeated) - len(repeated),
+        together=_together(together, evidence, pieces) if together is not None and together.pairs else None,
+        repeated=joint_rows(matter, evidence.relevance, pieces),
+        repeated_left_out=len(checks.repeated) - len(matter),
         decisive=joint_rows(decisive(checks, evidence.relevance), evidence.relevance, pieces)[:_FEW],
-        baselines=_baselines(found, checks.baselines) if found is not None and checks.baselines else (),
+        baselines=_baselines(found, checks.baselines) if found and found.sizes and checks.baselines else (),
         stability=tuple(_variant(one, evidence) for one in checks.stability),
         paraphrases=tuple(_paraphrase(number, one, content, evidence) for number, one in enumerate(checks.paraphrases)),
         left_out=reliance is None,
@@ -170,17 +173,14 @@ def _deleted(found: Reliance | None) -> str:
 
 
 def _together(found: Together, evidence: Evidence, pieces: tuple[Piece, ...]) -> TogetherView:
-    apart = sorted(found.pairs, key=lambda pair: (-abs(pair.together - singles(pair, evidence.relevance)), pair.units))
+    def beyond(pair: Joint) -> float:
+        return abs(pair.together - fsum(singles(pair, evidence.relevance) or ()))
+
+    apart = sorted(found.pairs, key=lambda pair: (-beyond(pair), pair.units))
     return TogetherView(
         whole=joint_row(found, evidence.relevance, pieces),
         pairs=tuple(joint_row(pair, evidence.relevance, pieces) for pair in apart[:_FEW]),
     )
-
-
-def _that_matter(found: tuple[Joint, ...], evidence: Evidence, pieces: tuple[Piece, ...]) -> tuple[JointRow, ...]:
-    """Words like “the” come back in every text, and hardly ever matter."""
-    values = evidence.relevance
-    return joint_rows([joint for joint in found if reading(joint, values) != "hardly matter"], values, pieces)
 
 
 def _baselines(found: Faithfulness, others: tuple[Baseline, ...]) -> tuple[BaselineRow, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import fsum
 
 from attn_audit.evidence.checked import Joint
 from attn_audit.judge.joint import Reading, reading, singles
@@ -40,13 +41,13 @@ class JointRow:
 def joint_row(joint: Joint, relevance: Values, pieces: tuple[Piece, ...]) -> JointRow:
     """``pieces``: one for each unit."""
     shown = [pieces[index] for index in joint.units[:_MOST_PIECES]]
-    measured = all(relevance[index] is not None for index in joint.units)
+    alone = singles(joint, relevance)
     return JointRow(
         pieces=tuple(Quoted(piece.id, piece.name, shortened(piece.whole, _LENGTH)) for piece in shown),
         left_out=len(joint.units) - len(shown),
-        single=nats(singles(joint, relevance)) if measured else "",
+        single="" if alone is None else nats(fsum(alone)),
         together=nats(joint.together),
-        in_words=in_words(reading(joint, relevance), len(joint.units)) if measured else "",
+        in_words=in_words(reading(joint, relevance), len(joint.units)),
     )
 
 
@@ -61,8 +62,10 @@ def in_words(found: Reading, count: int) -> str:
     these = f"These {count} pieces"
     return {
         "decide": f"{these} carry the same information: alone each looks weak, together they decide.",
-        "stand in": f"{these} stand in for each other: alone each looks weaker than it is.",
+        "stand in": f"{these} stand in for each other: each alone does less than its part of what all do.",
         "needed together": f"{these} are needed together: losing one does much of what losing all does.",
         "add up": f"{these} act about independently: their values roughly add up.",
+        "speak against": f"{these} speak against the answer together.",
+        "not measured": "",
         "hardly matter": f"{these} hardly matter, alone or together.",
     }[found]

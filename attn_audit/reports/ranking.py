@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from attn_audit.evidence.measured import Evidence
+from attn_audit.judge.joint import MUCH
 from attn_audit.judge.relevance import below_noise, positive_share, ranking, told_apart
 from attn_audit.judge.screening import direct_relevance
 from attn_audit.reports.heatmap import NOT_MEASURED, largest, level
@@ -103,7 +104,7 @@ def named_rows(evidence: Evidence, pieces: tuple[Piece, ...], rows: tuple[UnitRo
 
 def supporting(rows: tuple[UnitRow, ...]) -> tuple[UnitRow, ...]:
     """The highest rows that supported the answer."""
-    return tuple(row for row in rows[:TOP] if row.relevance > 0)
+    return tuple(row for row in rows[:TOP] if row.relevance > 0 and not row.noise)
 
 
 def opposing(rows: tuple[UnitRow, ...]) -> tuple[UnitRow, ...]:
@@ -112,8 +113,12 @@ def opposing(rows: tuple[UnitRow, ...]) -> tuple[UnitRow, ...]:
 
 
 def _in_words(row: UnitRow) -> str:
-    if row.level <= 0:
-        return "spoke against the answer" if row.level < 0 else "hardly mattered alone"
+    if row.noise:
+        return "not told from rounding"
+    if row.level < 0:
+        return "spoke against the answer"
+    if row.level == 0:
+        return "hardly mattered alone" if abs(row.relevance) < MUCH else "small beside the strongest piece"
     return "among what drove the answer most" if row.rank <= TOP else "supported the answer"
 
 
