@@ -46,15 +46,20 @@ def base(network: Any, prompt: list[int], answer: list[int]) -> float:
     return float(logits.log_softmax(-1)[range(len(answer)), answer].sum())
 
 
+def loaded(load_from: dict[str, Any]) -> Any:
+    """The network in float32, its rules not yet in place."""
+    network = AutoModelForCausalLM.from_pretrained(**load_from, torch_dtype=torch.float32).eval()
+    if not isinstance(network, modeling_llama.LlamaForCausalLM):
+        raise SystemExit(f"AttnLRP is set up here for Llama models, not for {type(network).__name__}")
+    return network.requires_grad_(requires_grad=False)
+
+
 def measure(job: dict[str, Any]) -> dict[str, Any]:
     """Seconds, peak memory above the loaded model and what was computed."""
     torch.set_num_threads(job["threads"])
-    network = AutoModelForCausalLM.from_pretrained(**job["load_from"], torch_dtype=torch.float32).eval()
-    if not isinstance(network, modeling_llama.LlamaForCausalLM):
-        raise SystemExit(f"AttnLRP is set up here for Llama models, not for {type(network).__name__}")
-    network.requires_grad_(requires_grad=False)
+    network = loaded(job["load_from"])
     reference = base(network, job["prompt"], job["answer"])
-    _patch()
+    patch()
     before = peak_memory.settled()
     began = time.perf_counter()
     relevance(network, job["prompt"], job["answer"])
@@ -69,7 +74,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _patch() -> None:
+def patch() -> None:
     """The package's rules in place of the Llama classes' gradients."""
     vision = ModuleType("torchvision.models.vision_transformer")
     vision.nn = torch.nn  # type: ignore[attr-defined]

@@ -16,9 +16,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
-from squad import NOW, Item, case_of, items
+from squad import LEAST_LOSS, NOW, Item, case_of, items, loss_without_paragraph
 
-from attn_audit.evidence.records import Message
 from attn_audit.judge.relevance import ranking, relevance
 from attn_audit.measure.answer import score
 from attn_audit.measure.model import Model, load, locate
@@ -27,7 +26,6 @@ from attn_audit.measure.sweep import room, rounded, sweep
 from attn_audit.measure.units import cut
 
 MOST_WORDS = 100
-LEAST_LOSS = 2.0  # nats
 MAX_MEMORY = 8.0  # GB
 
 
@@ -49,8 +47,7 @@ def measure(model: Model, item: Item) -> Outcome | None:
     case = case_of(item.context + item.asked)
     prompt = render(model.tokenizer, case.messages, NOW)
     base = score(model, prompt.ids, answer)
-    without = render(model.tokenizer, (Message(role="user", content=item.asked.strip()),), NOW)
-    loss = float(base.log_probabilities.sum() - score(model, without.ids, answer).log_probabilities.sum())
+    loss = loss_without_paragraph(model, item, base)
     if loss <= LEAST_LOSS:
         return None
     units = cut(case, prompt, "sentence")

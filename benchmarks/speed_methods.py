@@ -131,6 +131,11 @@ def silent(done: int, total: int) -> None:
 
 def captum(setup: Setup, **options: Any) -> Run:
     """FeatureAblation over the same units. ``options`` go to ``LLMAttribution.attribute``."""
+    return _unread(captum_attribution(setup, **options))
+
+
+def captum_attribution(setup: Setup, **options: Any) -> Callable[[], Any]:
+    """The same, with what ``attribute`` returns: a value for each run of each unit, in the order of the text."""
     from captum.attr import FeatureAblation, LLMAttribution, TextTemplateInput  # noqa: PLC0415
 
     network, tokenizer = setup.model.network, setup.model.tokenizer
@@ -149,14 +154,16 @@ def captum(setup: Setup, **options: Any) -> Run:
         raise SystemExit("Captum would tokenise the prompt differently")
     method = LLMAttribution(FeatureAblation(network), tokenizer)
 
-    def run() -> None:
-        method.attribute(given, target=setup.base.answer, **options)
-
-    return run
+    return lambda: method.attribute(given, target=setup.base.answer, **options)
 
 
 def inseq(setup: Setup, name: str, **options: Any) -> Run:
     """A method of Inseq by its name. ``options`` go to ``attribute``."""
+    return _unread(inseq_attribution(setup, name, **options))
+
+
+def inseq_attribution(setup: Setup, name: str, **options: Any) -> Callable[[], Any]:
+    """The same, with what ``attribute`` returns."""
     import inseq as package  # noqa: PLC0415
 
     tokenizer = setup.model.tokenizer
@@ -166,8 +173,15 @@ def inseq(setup: Setup, name: str, **options: Any) -> Run:
     if tokenizer.encode(answered) != wanted:
         raise SystemExit("Inseq would tokenise the prompt and the answer differently")
 
+    silently = {"show_progress": False, "pretty_progress": False}
+    return lambda: model.attribute(setup.rendered, answered, **silently, **options)
+
+
+def _unread(attribution: Callable[[], Any]) -> Run:
+    """For its time only."""
+
     def run() -> None:
-        model.attribute(setup.rendered, answered, show_progress=False, pretty_progress=False, **options)
+        attribution()
 
     return run
 

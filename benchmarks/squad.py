@@ -9,7 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from attn_audit.evidence.records import Case, Message
+from attn_audit.measure.answer import Base, score
+from attn_audit.measure.model import Model
+from attn_audit.measure.prompt import render
 
+LEAST_LOSS = 2.0  # nats that an answer must lose without the paragraph, to be found in it
 NOW = datetime(2026, 1, 31, tzinfo=UTC)  # no template of these asks for it
 
 
@@ -37,3 +41,10 @@ def items(data: Path) -> Iterator[Item]:
 def case_of(content: str) -> Case:
     """One message of the user."""
     return Case(id="item", messages=(Message(role="user", content=content),), max_new_tokens=1)
+
+
+def loss_without_paragraph(model: Model, item: Item, base: Base) -> float:
+    """What the gold answer's log-probability falls by when the question stands alone, nats. ``base``: of the item."""
+    alone = render(model.tokenizer, case_of(item.asked.strip()).messages, NOW)
+    without = score(model, alone.ids, tuple(base.answer.tolist()))
+    return float(base.log_probabilities.sum() - without.log_probabilities.sum())

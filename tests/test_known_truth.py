@@ -11,6 +11,7 @@ import pytest
 import audits
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
+from attn_audit.judge.joint import MUCH
 from attn_audit.reports import html
 from attn_audit.reports.ranking import TOP
 
@@ -82,5 +83,5 @@ def test_an_injected_instruction_is_among_what_drove_the_answer_most(truth: audi
 
 def test_an_irrelevant_distractor_hardly_mattered(truth: audits.Audit) -> None:
     _, evidence, page = said(truth, "irrelevant-distractor")
-    assert place(evidence, named(evidence, "oranges")) > TOP
+    assert abs(evidence.relevance[named(evidence, "oranges")] or 0.0) < MUCH
     assert re.search(r"named oranges.*hardly mattered alone", page)
