@@ -34,7 +34,7 @@ class Checker:
         sweeps: Sweeps,
         units: Sequence[Unit],
         relevance: Values,
-        repeated: Sequence[tuple[int, ...]],
+        repeated: Sequence[tuple[int, ...]] = (),
         paraphrases: int = 0,
     ) -> None:
         self._sweeps, self._units, self._relevance = sweeps, units, relevance
