@@ -123,6 +123,7 @@ def test_a_map_is_supported_and_turned_upside_down_it_is_not(smollm2: Model) -> 
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_all_checks_of_a_retrieved_code(smollm2: Model) -> None:
     checks, _units, found = checked(smollm2, KEYS + ASKED, "7143", "full")
     assert checks.faithfulness is not None
