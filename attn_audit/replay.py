@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from hashlib import sha256
 
 from attn_audit import __version__
 from attn_audit.evidence import bundle
+from attn_audit.evidence.digest import sha256
 from attn_audit.evidence.errors import CaseError, NotReplayed
 from attn_audit.evidence.host import Host
 from attn_audit.evidence.measured import Signer, Tool
@@ -27,17 +27,16 @@ from attn_audit.measure.units import cut
 from attn_audit.verify.report import VerifiedCase
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.05}  # nats an answer token (docs/evidence.md, "Replay")
-Cases = dict[str, VerifiedCase]
 
 
 def choose(items: Sequence[int], count: int | None, entropy: bytes) -> tuple[int, ...]:
     """``count`` of the items, in order, by the digest of ``entropy`` and each; all of them where it is None."""
-    drawn = sorted(items, key=lambda item: sha256(entropy + str(item).encode()).digest())
+    drawn = sorted(items, key=lambda item: sha256(entropy + str(item).encode()))
     return tuple(sorted(drawn[:count]))
 
 
 def replay(
-    cases: Cases, model: LocatedModel, host: Host, units: int | None, progress: Progress
+    cases: dict[str, VerifiedCase], model: LocatedModel, host: Host, units: int | None, progress: Progress
 ) -> Iterator[ReplayedCase]:
     """Each case measured again with its recorded settings, in order. ``units``: how many of each are looked at, None:
     all. Raises NotReplayed before anything is measured where the model is another one, UsageError as loading does."""
@@ -135,7 +134,7 @@ class _Again:
 def subjects(cases: Sequence[ReplayedCase], attestations: dict[str, bytes]) -> tuple[tuple[str, str], ...]:
     """The attestation of each case that was replayed: what the signed result speaks of."""
     name = bundle.statement_name(bundle.ATTESTATION, signed=True)
-    return tuple((f"{bundle.CASES}/{case.id}/{name}", sha256(attestations[case.id]).hexdigest()) for case in cases)
+    return tuple((f"{bundle.CASES}/{case.id}/{name}", sha256(attestations[case.id])) for case in cases)
 
 
 def _date(prompt: Prompt) -> datetime:
