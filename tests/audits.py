@@ -24,15 +24,16 @@ from attn_audit.evidence.keys import SigningKey, generate
 from attn_audit.evidence.measured import (
     Evidence,
     Setting,
-    Signer,
 )
 from attn_audit.evidence.records import Content, Record
 from attn_audit.evidence.settings import resolve
 from attn_audit.evidence.statements import Plan, Seal, Summary, plan_subjects, seal_subjects, summary
 from attn_audit.evidence.store import StoredCases
+from attn_audit.evidence.sums import write_sums
 from attn_audit.evidence.trust import read_allowed_signers
 from attn_audit.measure.model import locate
 from attn_audit.reports import html
+from attn_audit.reports.verify_page import verify_page
 from attn_audit.verify import verify
 from attn_audit.verify.report import Report
 
@@ -187,8 +188,7 @@ def put(path: Path, statement: Statement[R], private: SigningKey) -> str:
 
 def sealed_subjects(out: Path, seal: Seal) -> tuple[tuple[str, str], ...]:
     """What a seal of this folder, as it stands, must name."""
-    index, manifest = ((out / name).read_bytes() for name in ("index.html", "model.manifest.json"))
-    return seal_subjects(seal, signed=True, index=index, manifest=manifest)
+    return seal_subjects(seal, signed=True, manifest=(out / "model.manifest.json").read_bytes())
 
 
 def reseal(out: Path, private: SigningKey, **changes: Any) -> Seal:
@@ -202,12 +202,16 @@ def reseal(out: Path, private: SigningKey, **changes: Any) -> Seal:
     ):  # where the records no longer hold, the index stays as it was
         reindex(out, seal)
     put(out / "seal.sigstore.json", Statement(sealed_subjects(out, seal), seal), private)
+    with contextlib.suppress(EvidenceError, UnicodeError):
+        write_sums(out, private)
     return seal
 
 
 def reindex(out: Path, seal: Seal) -> None:
-    """The index again, as it follows from the seal and what is there now."""
-    (out / bundle.INDEX).write_bytes(html.index(plan_of(out), seal, StoredCases(out, seal)))
+    """The pages about the batch again, as they follow from the seal and what is there now."""
+    plan = plan_of(out)
+    (out / bundle.VERIFY_PAGE).write_bytes(verify_page(plan, seal, ()))
+    (out / bundle.INDEX).write_bytes(html.index(plan, seal, StoredCases(out, seal), {}))
 
 
 def recase(
@@ -239,7 +243,7 @@ def recase(
 
 def resign(out: Path, private: SigningKey) -> None:
     """Everything again and in agreement, signed by another key under its own name."""
-    signer = Signer(key_id=private.key_id, principal=private.principal, test_only=private.test_only)
+    signer = private.signer
     plan = changed(plan_of(out), signer=signer)
     digest = put(out / "plan.sigstore.json", Statement(plan_subjects(plan), plan), private)
     for folder in sorted((out / bundle.CASES).iterdir()):

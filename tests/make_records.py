@@ -72,8 +72,18 @@ from attn_audit.reports.templates import template_digest
 
 SALT = "5a" * 32
 TOOL = Tool(version="0.1.0")
-SIGNER = Signer(key_id="c0ffee" * 10 + "abcd", principal="audit@bank.example", test_only=False)
-TEST_SIGNER = Signer(key_id="7e57" * 16, principal="TEST ONLY demo@attn-audit", test_only=True)
+SIGNER = Signer(
+    key_id="c0ffee" * 10 + "abcd",
+    fingerprint="SHA256:" + "c0ffee" * 7 + "c",
+    principal="audit@bank.example",
+    test_only=False,
+)
+TEST_SIGNER = Signer(
+    key_id="7e57" * 16,
+    fingerprint="SHA256:" + "test" * 10 + "tes",
+    principal="TEST ONLY demo@attn-audit",
+    test_only=True,
+)
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 ENGLISH = (

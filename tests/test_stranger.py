@@ -9,11 +9,14 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from audits import Audit, flipped
+from attn_audit.extract import extract
+from attn_audit.redact import redact
+from audits import START, Audit, flipped, host, key
 
 # As the design of the evidence gives them: nothing here is ours. $TRUSTED_PEM comes through another channel.
 COMMANDS = r"""
@@ -119,6 +122,127 @@ def test_the_tool_of_the_report_works_as_it_stands(audit: Audit, bash: str, repo
     for command in commands:
         arguments = [*command[1:2], str(audit.out), command[3], str(audit.key.parent / command[4])]
         assert app(arguments, standalone_mode=False) == 0
+
+
+# -- VERIFY.md --------------------------------------------------------------------------------------------------------
+
+
+def blocks(audit: Audit) -> list[str]:
+    """The commands of VERIFY.md, block by block, as a reader copies them."""
+    page = (audit.out / "VERIFY.md").read_text(encoding="utf-8")
+    return re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="session")
+def debian(bash: str, program: Callable[..., str]) -> str:
+    for name in ("ssh-keygen", "sha256sum", "diff", "comm"):
+        program(name)
+    return bash
+
+
+def followed(debian: str, audit: Audit, folder: Path | None = None) -> list[subprocess.CompletedProcess[str]]:
+    """What each block says, in a shell that has nothing but the system's programs."""
+    variables = {"TRUSTED_PEM": str(audit.pem), "TRUSTED_SIGNERS": str(audit.signers)}
+    return [
+        subprocess.run(
+            [debian, "-c", block],
+            cwd=folder or audit.out,
+            env={"PATH": "/usr/bin:/bin"} | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for block in blocks(audit)
+    ]
+
+
+def check_followed(done: list[subprocess.CompletedProcess[str]], audit: Audit, here: str) -> None:
+    compare, listed, statements = done
+    assert [one.returncode for one in done] == [0, 0, 0], [one.stderr for one in done]
+    key_id, fingerprint = (line.split() for line in compare.stdout.splitlines())
+    page = (audit.out / "VERIFY.md").read_text(encoding="utf-8")
+    assert f"`{key_id[0]}`" in page
+    assert f"`{fingerprint[1]}`" in page
+    assert listed.stdout.endswith("SHA256SUMS holds\n")
+    assert statements.stdout.endswith(f"all statements hold; {here} planned cases are here\n")
+    assert "FAILED" not in statements.stdout
+
+
+def test_the_commands_of_verify_md_work_as_they_stand(made_audit: Audit, debian: str) -> None:
+    before = sorted(made_audit.out.rglob("*"))
+    done = followed(debian, made_audit)
+    check_followed(done, made_audit, "3 of 3")
+    cases = sorted((made_audit.out / "cases").iterdir())
+    named = (
+        sum(len(list(folder.iterdir())) for folder in cases) + 2
+    )  # what the statements name, the plan and the manifest
+    assert done[2].stdout.count(": OK\n") == named
+    assert sorted(made_audit.out.rglob("*")) == before, "what is signed stays as it was"
+
+
+@pytest.mark.model
+def test_the_commands_of_verify_md_work_on_the_real_audit(real_audit: Audit, debian: str) -> None:
+    count = len(list((real_audit.out / "cases").iterdir()))
+    check_followed(followed(debian, real_audit), real_audit, f"{count} of {count}")
+
+
+def test_the_commands_of_verify_md_find_one_changed_byte(audit: Audit, debian: str) -> None:
+    """In any file; where a statement names the file, the second way finds it as well."""
+    for path in sorted(path for path in audit.out.rglob("*") if path.is_file() and path.name != "VERIFY.md"):
+        before = flipped(path, path.stat().st_size // 2, 1)
+        _, listed, statements = followed(debian, audit)
+        path.write_bytes(before)
+        assert listed.returncode != 0, path
+        assert "SHA256SUMS holds" not in listed.stdout
+        unnamed = path.name in {"index.html", "SHA256SUMS", "SHA256SUMS.sig"}
+        assert (statements.returncode == 0) == unnamed, path
+        assert ("all statements hold" in statements.stdout) == unnamed
+
+
+def test_the_commands_of_verify_md_find_files_cases_and_keys(audit: Audit, debian: str) -> None:
+    (audit.out / "cases/first/note.txt").write_text("x")
+    assert "not part of this audit: cases/first/note.txt" in followed(debian, audit)[1].stdout
+    (audit.out / "cases/first/note.txt").unlink()
+    shutil.move(audit.case("second"), audit.key.parent / "away")
+    _, listed, statements = followed(debian, audit)
+    assert listed.returncode != 0
+    assert statements.returncode != 0
+    shutil.move(audit.key.parent / "away", audit.case("second"))
+    check_followed(followed(debian, audit), audit, "3 of 3")
+    other = Audit(audit.out, key(audit.out.parent, "other"))
+    _, listed, statements = followed(debian, other)
+    assert listed.returncode != 0
+    assert statements.returncode != 0
+
+
+def test_the_commands_of_verify_md_hold_for_withheld_content_and_for_one_case(audit: Audit, debian: str) -> None:
+    redact(audit.out, "second", "erasure asked for", audit.private, host("later", START + timedelta(hours=9)))
+    check_followed(followed(debian, audit), audit, "3 of 3")
+    for case_id in ("first", "second"):
+        extract(audit.out, case_id, audit.out.parent / case_id)
+        alone = Audit(audit.out.parent / case_id, audit.key)
+        check_followed(followed(debian, alone), alone, "1 of 3")
+        target = alone.case(case_id) / "evidence.json"
+        flipped(target, 300, 1)
+        assert [one.returncode == 0 for one in followed(debian, alone)] == [True, False, False]
+
+
+def test_after_the_key_has_expired_the_time_can_be_asked_for(made_audit: Audit, debian: str, tmp_path: Path) -> None:
+    """As the page says: ``-O verify-time`` is the moment at which the signer says that he signed."""
+    signers = tmp_path / "expired"
+    signers.write_text(
+        made_audit.signers.read_text().replace("namespaces=", 'valid-before="20261122235959Z",namespaces=')
+    )
+    page = (made_audit.out / "VERIFY.md").read_text(encoding="utf-8")
+    option = re.search(r"`(-O verify-time=\d{14}Z)`", page)
+    assert option is not None
+    listed = blocks(made_audit)[1].replace("-n attn-audit@v1", f"-n attn-audit@v1 {option[1]}")
+    environment = {"PATH": "/usr/bin:/bin", "TRUSTED_SIGNERS": str(signers)}
+    for command, holds in ((listed, True), (listed.replace(option[1], "-O verify-time=20270101000000Z"), False)):
+        done = subprocess.run(
+            [debian, "-c", command], cwd=made_audit.out, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode == 0) == holds, done.stderr
 
 
 # -- without a model library ------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -264,7 +264,7 @@ def checked(folder: Path, key: SigningKey, signer: Signer, trusted: tuple[Truste
 
 
 def named(key: SigningKey, principal: str = PRINCIPAL) -> Signer:
-    return Signer(key_id=key.key_id, principal=principal, test_only=principal.startswith("TEST-ONLY"))
+    return replace(key, principal=principal).signer
 
 
 def notes(report: Report) -> list[str]:

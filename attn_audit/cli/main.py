@@ -12,8 +12,10 @@ import typer
 
 from attn_audit import __version__
 from attn_audit.cli.console import complain
+from attn_audit.cli.extract import extract
 from attn_audit.cli.keygen import keygen
 from attn_audit.cli.model import model
+from attn_audit.cli.redact import redact
 from attn_audit.cli.replay import replay
 from attn_audit.cli.run import run
 from attn_audit.cli.schema import schema
@@ -25,7 +27,7 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141  # what a shell says of a program that SIGPIPE ended
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _MODEL_LIBRARIES = frozenset({"torch", "transformers", "gguf", "accelerate"})
-_INTERRUPTION = "interrupted; finished cases are kept, but the batch has no seal"
+_INTERRUPTION = "interrupted; finished cases are kept, unsealed: the same command with --out FOLDER --resume goes on"
 
 app = typer.Typer(
     name="attn-audit",
@@ -34,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (run, verify, show, replay, keygen, model, schema):
+for command in (run, verify, show, replay, extract, redact, keygen, model, schema):
     app.command()(command)
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from attn_audit.cli.console import advise, stderr, stdout
 from attn_audit.cli.host import this_host
-from attn_audit.cli.signing import signing_key
+from attn_audit.cli.signing import given_key
 from attn_audit.cli.verify import trusted_keys
 from attn_audit.evidence import bundle
 from attn_audit.evidence.envelope import Statement, sign
@@ -52,11 +52,11 @@ def replay(
 ) -> None:
     """Verify an audit, then measure it again with the same model and compare."""
     count = _count(units)
-    if out is not None and key is None:
+    signing = given_key(key, passphrase_fd)
+    if out is not None and signing is None:
         raise UsageError("only a signed result is written: --out needs --key FILE")
     if out is not None and os.path.lexists(out):
         raise UsageError(f"{out} exists already; name another with --out")
-    signing = None if key is None else signing_key(key, passphrase_fd, os.environ)
     report = verify_audit(path, trusted_keys(trust, public_key))
     _require_verified(report)
     from attn_audit import replay as again  # noqa: PLC0415  (torch is needed only here)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -18,24 +15,21 @@ from attn_audit.cases import CaseFile, not_evaluated, read_cases, single_case
 from attn_audit.cli.console import advise, stderr, stdout
 from attn_audit.cli.forecast import print_forecast
 from attn_audit.cli.host import this_host
-from attn_audit.cli.signing import signers_beside, signing_key
-from attn_audit.evidence.bundle import CASES
-from attn_audit.evidence.errors import Incomplete, UsageError
+from attn_audit.cli.progress import Stop, drawing, stopping_on_sigterm
+from attn_audit.cli.signing import given_key, signers_beside
+from attn_audit.evidence import bundle
+from attn_audit.evidence.digest import sha256
+from attn_audit.evidence.envelope import decode, payload_of
+from attn_audit.evidence.errors import EvidenceError, Incomplete, UsageError
 from attn_audit.evidence.measured import Setting
 from attn_audit.evidence.settings import ENVIRONMENT_PREFIX, Origin, Settings, resolve
-from attn_audit.judge.relevance import ranking
+from attn_audit.evidence.statements import Seal
 from attn_audit.reports import pdf
-from attn_audit.reports.text import visible
 
 _STDIN_LIMIT = 8 << 20  # bytes; the longest prompt that is accepted is shorter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from attn_audit.batch import Finished, Watch
-    from attn_audit.evidence.measured import Evidence
-    from attn_audit.evidence.records import Case, Content
-    from attn_audit.evidence.statements import Seal, SealedCase
+    from attn_audit.batch import Finished
 
 
 def run(
@@ -67,6 +61,16 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what it would take, and compute no answer.")
     ] = False,
+    plan_only: Annotated[
+        bool, typer.Option("--plan-only", help="Sign the plan and stop: lodge its digest with somebody before the run.")
+    ] = False,
+    plan: Annotated[Path | None, typer.Option(help="Run what this plan, in its folder, says.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the folder of --out where a run was interrupted.")
+    ] = False,
+    previous_seal: Annotated[
+        Path | None, typer.Option(help="The seal of the audit before, to be named in this.")
+    ] = None,
     passphrase_fd: Annotated[int | None, typer.Option(help="Read the key's passphrase from this descriptor.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors and the folder.")] = False,
 ) -> None:
@@ -94,25 +98,63 @@ def run(
     settings, recorded = resolve(flags, os.environ, case_file.settings)
     settings, recorded = _printable(settings, recorded)
     name, origin = _model_name(model, case_file)
-    signer = None if key is None else signing_key(key, passphrase_fd, os.environ)
+    modes = {"--dry-run": dry_run, "--plan-only": plan_only, "--plan": plan is not None, "--resume": resume}
+    _require_one_of(modes)
+    out = _folder(out, plan, resume=resume)
+    previous = None if previous_seal is None else _seal_digest(previous_seal)
+    signer = given_key(key, passphrase_fd)
     located = locate(name)
-    if out is not None and os.path.lexists(out):
-        raise UsageError(f"output folder {out} exists already; name another with --out")
     host = this_host(settings.threads)
     set_threads(host.threads)
     recorded = (Setting(name="model", value=located.name, origin=origin), *recorded)
-    order = batch.Order(case_file, located, settings, recorded, signer, out)
+    order = batch.Order(case_file, located, settings, recorded, signer, out, previous)
     _say_not_evaluated(case_file)
     if dry_run:
-        with _drawing(_Stop(), quiet) as watch:
+        with drawing(Stop(), quiet) as watch:
             print_forecast(tuple(batch.forecast(order, host, watch)))
         return
-    with _stopping_on_sigterm() as stop, _drawing(stop, quiet) as watch:
-        finished = batch.run(order, host, watch)
+    if plan_only:
+        with drawing(Stop(), quiet) as watch:
+            planned = batch.plan(order, host, watch)
+        stdout().print(f"{planned.digest}  {planned.out / order.name(bundle.PLAN)}", markup=False, soft_wrap=True)
+        return
+    with stopping_on_sigterm() as stop, drawing(stop, quiet) as watch:
+        go = batch.run if plan is None and not resume else batch.resume
+        finished = go(order, host, watch)
     if not quiet:
-        _conclude(finished, settings.views[0], key)
+        _conclude(finished, settings.views[0], order.signed, key)
     stdout().print(str(finished.out), markup=False, soft_wrap=True)
-    _require_whole(finished.seal, located.root)
+    _require_whole(finished, located.root)
+
+
+def _require_one_of(modes: dict[str, bool]) -> None:
+    if len(asked := [name for name, wanted in modes.items() if wanted]) > 1:
+        raise UsageError(f"{' and '.join(asked)} cannot be given together")
+
+
+def _folder(out: Path | None, plan: Path | None, *, resume: bool) -> Path | None:
+    """Where the audit goes: a new folder, or the one that has the plan. Raises UsageError."""
+    if plan is not None:
+        if not plan.is_file():
+            raise UsageError(f"there is no plan {plan}; give the file that --plan-only wrote")
+        if out is not None and out.resolve() != plan.parent.resolve():
+            raise UsageError(f"a plan is run in its own folder, {plan.parent}; leave out --out")
+        return plan.parent
+    if resume and out is None:
+        raise UsageError("--resume needs the folder of the interrupted run: give it with --out")
+    if not resume and out is not None and os.path.lexists(out):
+        raise UsageError(f"output folder {out} exists already; name another with --out, or go on with it by --resume")
+    return out
+
+
+def _seal_digest(path: Path) -> str:
+    """The digest of a seal's file. Raises UsageError where it is none."""
+    try:
+        data = bundle.read_file(path)
+        decode(payload_of(data, path.name) if path.name.endswith(bundle.SIGNED) else data, Seal, path.name)
+    except EvidenceError as error:
+        raise UsageError(f"the previous seal is refused: {error}") from None
+    return sha256(data)
 
 
 def _cases(cases: str | None, prompt: str | None) -> CaseFile:
@@ -159,98 +201,27 @@ def _say_not_evaluated(case_file: CaseFile) -> None:
         advise(f"NOT EVALUATED by this version: {name}")
 
 
-class _Stop:
-    """Set by SIGTERM. Only a flag: what is being written is written to its end."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    def __call__(self, *_: Any) -> None:
-        self.requested = True
-
-
-@contextmanager
-def _stopping_on_sigterm() -> Iterator[_Stop]:
-    stop = _Stop()
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _drawing(stop: _Stop, quiet: bool) -> Iterator[Watch]:
-    """A watch that draws the batch on a terminal, writes a line a case elsewhere, or nothing when quiet."""
-    from attn_audit.batch import Watch  # noqa: PLC0415
-
-    class Stoppable(Watch):
-        def stop_requested(self) -> bool:
-            return stop.requested
-
-    if quiet:
-        yield Stoppable()
-        return
-    console = stderr()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task("starting", total=None)
-
-        class Drawing(Stoppable):
-            def loading(self, model: Any) -> None:
-                console.print(f"loading and probing {visible(model.name)} (offline) ...", markup=False)
-
-            def case_begins(self, case: Case, number: int, total: int) -> None:
-                progress.reset(task, description=f"case {number} of {total}: {visible(case.id)}", total=None)
-
-            def units(self, done: int, total: int) -> None:
-                progress.update(task, completed=done, total=total)
-
-            def case_ends(self, case: Case, ended: SealedCase, measured: tuple[Content, Evidence] | None) -> None:
-                console.print(_line(ended, measured if console.is_terminal else None), soft_wrap=True)
-
-        yield Drawing()
-
-
-def _line(ended: SealedCase, measured: tuple[Content, Evidence] | None) -> Text:
-    """What became of a case. Its text is quoted on a terminal only: the logs of a CI job are no place for it."""
-    if measured is None:
-        reason = f": {visible(ended.reason)}" if ended.reason else ""
-        return Text.assemble((ended.id, "bold"), f": {ended.status}{reason}")
-    content, evidence = measured
-    best = ranking(evidence.relevance)[0]
-    spans = evidence.units[best].spans
-    piece = " … ".join(content.case.messages[span.message].content[span.start : span.end] for span in spans)
-    return Text.assemble(
-        (f"{ended.id}: ", "bold"),
-        f"{_short(content.answer.text)}",
-        (f"   driven most by {_short(piece)} ({evidence.relevance[best]:+.2f} nats)", "dim"),
-    )
-
-
-def _short(text: str) -> str:
-    shown = visible(" ".join(text.split()))
-    return f"“{shown if len(shown) <= 60 else shown[:59] + '…'}”"
-
-
-def _conclude(finished: Finished, view: str, key: Path | None) -> None:
+def _conclude(finished: Finished, view: str, signed: bool, key: Path | None) -> None:
     """How each case ended, and what to type next."""
     table = Table("case", "status", "report", box=None, pad_edge=False)
     for case in finished.seal.cases:
-        where = str(finished.out / CASES / case.id / f"report.{view}") if case.status == "ok" else "-"
+        where = str(finished.out / bundle.CASES / case.id / f"report.{view}") if case.status == "ok" else "-"
         table.add_row(case.id, case.status, Text(where, overflow="fold"))
     stderr().print(table)
-    if key is None:
+    if not signed:
         advise("this audit is UNSIGNED: nobody vouches for it; give --key FILE to sign (attn-audit keygen makes one)")
     else:
-        advise(f"next: attn-audit verify {finished.out} --trust {signers_beside(key)}")
+        signers = "YOUR_ALLOWED_SIGNERS" if key is None else signers_beside(key)
+        advise(f"next: attn-audit verify {finished.out} --trust {signers}")
 
 
-def _require_whole(seal: Seal, model_root: str) -> None:
+def _require_whole(finished: Finished, model_root: str) -> None:
     """Raises Incomplete where the batch is not what was asked for."""
+    seal = finished.seal
     if seal.model_root_after != model_root:
         raise Incomplete("the model's files changed during the batch; the audit is worthless and will not verify")
     if seal.ok != len(seal.cases):
         raise Incomplete(
             f"{seal.failed} of {len(seal.cases)} cases failed, {seal.skipped} were skipped; the rest is done and sealed"
+            + (f"; the same command with --out {finished.out} --resume does the skipped ones" if seal.skipped else "")
         )

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from attn_audit.cli.console import stdout
+from attn_audit.cli.console import advise, stdout
 from attn_audit.evidence.errors import EvidenceError, UsageError
 from attn_audit.reports.terminal import case_view
 from attn_audit.verify import verify as verify_audit
-from attn_audit.verify.report import CHANGED, VerifiedCase
+from attn_audit.verify.report import CHANGED, Report, VerifiedCase
 
 _UNCHECKED = "digests agree; signature not checked here: run attn-audit verify with a key you trust"
 
@@ -26,13 +26,16 @@ def show(
     changed = [check for check in report.checks if check.outcome == "failed" and check.exit_code == CHANGED]
     if changed:
         raise EvidenceError(f"{changed[0].subject}: {changed[0].name}: {changed[0].detail}; run attn-audit verify")
-    for number, shown in enumerate(_chosen(report.cases, case)):
+    for case_id, withheld in report.withheld.items():
+        advise(f"{case_id}: content withheld since {withheld.redaction.created}")
+    for number, shown in enumerate(_chosen(report, case)):
         if number:
             stdout().print()
         stdout().print(case_view(shown.content, shown.evidence, top=top, verified=_UNCHECKED))
 
 
-def _chosen(cases: dict[str, VerifiedCase], wanted: str | None) -> list[VerifiedCase]:
+def _chosen(report: Report, wanted: str | None) -> list[VerifiedCase]:
+    cases = report.cases
     if not cases:
         raise UsageError("the audit has no finished case to show")
     if wanted is None:

@@ -14,8 +14,32 @@ from attn_audit.evidence.keys import SigningKey, is_encrypted, load_private, rea
 from attn_audit.evidence.trust import read_allowed_signers
 
 PASSPHRASE_VARIABLE = "ATTN_AUDIT_KEY_PASSPHRASE"  # noqa: S105  (the name of a variable)
+KEY_VARIABLE, IDENTITY_VARIABLE = "ATTN_AUDIT_KEY_DATA", "ATTN_AUDIT_KEY_IDENTITY"
 _PASSPHRASE_LIMIT = 4096
 _DESCRIPTOR_LIMIT = 2**31 - 1
+
+
+def given_key(path: Path | None, passphrase_fd: int | None) -> SigningKey | None:
+    """The key of the flag, else the one that the environment holds, where no file may; None: nobody signs. Raises
+    UsageError."""
+    if path is not None:
+        return signing_key(path, passphrase_fd, os.environ)
+    data = os.environ.get(KEY_VARIABLE)
+    if not data:
+        return None
+    if not (identity := os.environ.get(IDENTITY_VARIABLE)):
+        raise UsageError(f"{KEY_VARIABLE} is set; say in {IDENTITY_VARIABLE} who signs, like audit@bank.example")
+    raw = data.encode("utf-8", "surrogateescape") + b"\n"  # a shell's $(cat key) drops the end of the last line
+    prompt = f"Passphrase of the key in {KEY_VARIABLE}: "
+    phrase = passphrase(prompt, passphrase_fd, os.environ) if is_encrypted(raw) else None
+    return load_private(raw, phrase, identity, f"in {KEY_VARIABLE}")
+
+
+def required_key(path: Path | None, passphrase_fd: int | None) -> SigningKey:
+    """The same where somebody must sign. Raises UsageError."""
+    if (key := given_key(path, passphrase_fd)) is None:
+        raise UsageError(f"this must be signed: give --key FILE, or the key itself in {KEY_VARIABLE}")
+    return key
 
 
 def signing_key(path: Path, passphrase_fd: int | None, environment: Mapping[str, str]) -> SigningKey:

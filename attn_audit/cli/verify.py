@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -11,19 +13,24 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from attn_audit.cases import read_cases
 from attn_audit.cli.console import stdout
+from attn_audit.cli.host import this_host
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.trust import TrustedKey, read_allowed_signers, read_public_key
+from attn_audit.evidence.trust import TrustedKey, read_allowed_signers, read_public_key, without_revoked
 from attn_audit.reports.text import visible
 from attn_audit.verify import verify as verify_audit
+from attn_audit.verify.asked import Asked
 from attn_audit.verify.report import Report
 
 _STYLES = {"ok": "green", "failed": "bold red", "note": "yellow"}
 _VERDICTS = {
     0: "VERIFIED: nothing was changed since it was signed by a key you trust",
+    3: "VERIFIED, CONTENT WITHHELD: what is there is genuine, but {withheld} of {cases} cases hold no content any more",
     20: "NOT VERIFIED: something is not what was signed",
     21: "NOT VERIFIED: no trusted signer",
-    22: "NOT VERIFIED: the batch is not the planned one",
+    22: "NOT VERIFIED: the batch is not the planned one, or not the one that was asked for",
+    23: "NOT VERIFIED: it was measured on another model",
 }
 
 
@@ -31,10 +38,26 @@ def verify(
     path: Annotated[Path, typer.Argument(help="An audit folder, or one case inside it.")],
     trust: Annotated[Path | None, typer.Option(help="An OpenSSH allowed_signers file: whom you trust.")] = None,
     public_key: Annotated[Path | None, typer.Option(help="One public key (PEM or OpenSSH) that you trust.")] = None,
+    revoked: Annotated[Path | None, typer.Option(help="Public keys that are trusted no more, one a line.")] = None,
+    expect_cases: Annotated[Path | None, typer.Option(help="The case file that must have been run.")] = None,
+    expect_model: Annotated[str | None, typer.Option(help="The root of the model it must have been run on.")] = None,
+    require_default_method: Annotated[
+        bool, typer.Option("--require-default-method", help="Fail where the method was changed.")
+    ] = False,
+    max_age: Annotated[str | None, typer.Option(help="Fail where a case is older: 30d, 12h or 45m.")] = None,
+    no_rerender: Annotated[bool, typer.Option("--no-rerender", help="Do not draw the reports again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all checks as JSON.")] = False,
 ) -> None:
     """Check an audit against the keys you trust. Needs no model."""
-    report = verify_audit(path, trusted_keys(trust, public_key))
+    trusted = trusted_keys(trust, public_key)
+    asked = Asked(
+        cases=None if expect_cases is None else read_cases(expect_cases),
+        model=None if expect_model is None else _digest(expect_model),
+        default_method=require_default_method,
+        since=None if max_age is None else _since(max_age, this_host(None).clock()),
+        views=not no_rerender,
+    )
+    report = verify_audit(path, trusted if revoked is None else without_revoked(trusted, revoked), asked)
     if as_json:
         checks = [asdict(check) for check in report.checks]
         said = {"exit_code": report.exit_code, "verdict": _verdict(report), "checks": checks}
@@ -42,6 +65,24 @@ def verify(
     else:
         _print(report)
     raise typer.Exit(report.exit_code)
+
+
+def _digest(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise UsageError(f"--expect-model {visible(text)[:80]} is refused: give the 64 digits of a root")
+    return text
+
+
+def _since(age: str, now: datetime) -> datetime:
+    """The moment before which an audit is older than that. Raises UsageError."""
+    found = re.fullmatch(r"([0-9]{1,6})([dhm])", age, re.ASCII)
+    if found is None:
+        raise UsageError(f"--max-age {visible(age)[:40]} is refused: give days, hours or minutes, like 30d, 12h or 45m")
+    spans = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
+    try:
+        return now.astimezone(UTC) - int(found[1]) * spans[found[2]]
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def trusted_keys(trust: Path | None, public_key: Path | None) -> tuple[TrustedKey, ...]:
@@ -75,4 +116,6 @@ def _verdict(report: Report) -> str:
     unfinished = sum((check.name, check.outcome) == ("status", "note") for check in report.checks)
     if report.exit_code == 0 and unfinished:
         return f"VERIFIED, INCOMPLETE: what is there is genuine, but {unfinished} cases failed or were skipped"
-    return _VERDICTS[report.exit_code]
+    if report.exit_code == 0 and any(check.name == "one case" for check in report.checks):
+        return "VERIFIED, ONE CASE: it is genuine and of this batch; the other cases are not here"
+    return _VERDICTS[report.exit_code].format(withheld=len(report.withheld), cases=len(report.evidence))

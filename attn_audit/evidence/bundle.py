@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from attn_audit.evidence.errors import EvidenceError, Incomplete, UsageError
@@ -15,9 +16,11 @@ CONTENT = "content.json"
 EVIDENCE = "evidence.json"
 MANIFEST = "model.manifest.json"
 INDEX = "index.html"
+VERIFY_PAGE = "VERIFY.md"
+SUMS, SUMS_SIGNATURE = "SHA256SUMS", "SHA256SUMS.sig"
 CASES = "cases"
 SIGNED, UNSIGNED = ".sigstore.json", ".unsigned.json"
-PLAN, ATTESTATION, SEAL = "plan", "attestation", "seal"
+PLAN, ATTESTATION, SEAL, REDACTION = "plan", "attestation", "seal", "redaction"
 _FILE_LIMIT = 64 << 20  # bytes; a case of 100,000 scores takes about 2 MiB
 _PENDING = ".pending-"
 
@@ -48,11 +51,34 @@ def create_folder(out: Path) -> None:
         raise UsageError(f"output folder {out} cannot be made: {error.strerror}") from None
 
 
-def write_file(path: Path, data: bytes) -> None:
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """One writer for an audit folder (attack 53). The lock is the system's, on the folder itself: it ends with the
+    process, however that ends, and leaves no file. Raises UsageError where another process holds it."""
+    import fcntl  # noqa: PLC0415  (not on Windows, where audits are verified and not written)
+
+    try:
+        folder = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be opened as a folder: {error.strerror}") from None
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"another process is writing to {out}; wait for it to end") from None
+        except OSError as error:
+            raise UsageError(f"{out} cannot be locked: {error.strerror}; choose a folder on a local disk") from None
+        yield
+    finally:
+        os.close(folder)
+
+
+def write_file(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """The whole file or none of it: written beside, flushed, renamed. Raises Incomplete."""
     pending = path.with_name(_PENDING + path.name)
     try:
-        with pending.open("xb") as file:
+        pending.unlink(missing_ok=True)  # of a process that was killed: only one writes here
+        with os.fdopen(os.open(pending, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -74,6 +100,36 @@ def write_case(out: Path, case_id: str, files: Mapping[str, bytes]) -> None:
         raise Incomplete(f"the case's folder cannot be written: {error.strerror}") from None
     finally:
         shutil.rmtree(pending, ignore_errors=True)
+
+
+def remove(out: Path, *names: str) -> None:
+    """Remove files that may be there, in that order. Raises Incomplete."""
+    for name in names:
+        try:
+            (out / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise Incomplete(f"{name} cannot be removed: {error.strerror}") from None
+
+
+def remove_unfinished(out: Path) -> None:
+    """Remove what a process that was killed had begun to write. Raises Incomplete."""
+    try:
+        for left in (*out.glob(f"{_PENDING}*"), *out.glob(f"{CASES}/*/{_PENDING}*")):
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+    except OSError as error:
+        raise Incomplete(f"{error.filename} cannot be removed: {error.strerror}") from None
+
+
+def paths_in(out: Path, depth: int = 3) -> Iterator[str]:
+    """Every file of an audit folder and those below, relative and with slashes, in no order. Raises EvidenceError where
+    one is a link, or lies deeper than the files of a case."""
+    for name in names_in(out):
+        if not (out / name).is_dir():
+            yield name
+        elif depth > 1:
+            yield from (f"{name}/{inner}" for inner in paths_in(out / name, depth - 1))
+        else:
+            raise EvidenceError(f"{name!r:.80} is a folder; an audit has none there")
 
 
 def read_file(path: Path) -> bytes:

@@ -10,16 +10,15 @@ import binascii
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from cryptography.exceptions import InvalidSignature
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from attn_audit.evidence.digest import canonical, canonical_json, parse_canonical, parse_json
-from attn_audit.evidence.errors import EvidenceError
+from attn_audit.evidence.errors import EvidenceError, UntrustedSigner
 from attn_audit.evidence.keys import SigningKey
 from attn_audit.evidence.records import Record
-from attn_audit.evidence.statements import Plan, Replay, Seal, Summary
-from attn_audit.evidence.trust import TrustedKey
+from attn_audit.evidence.statements import Plan, Redaction, Replay, Seal, Summary
+from attn_audit.evidence.trust import TrustedKey, entries_that_signed
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -29,16 +28,11 @@ PREDICATE_TYPES: dict[type[Record], str] = {
     Plan: "urn:attn-audit:plan:1",
     Summary: "urn:attn-audit:case:1",
     Seal: "urn:attn-audit:seal:1",
+    Redaction: "urn:attn-audit:redaction:1",
     Replay: "urn:attn-audit:replay:1",
 }
 
 P = TypeVar("P", bound=Record)
-
-
-class UntrustedSigner(EvidenceError):
-    """No signature, or one by a key that the reader does not trust (now or at that time)."""
-
-    exit_code = 21
 
 
 @dataclass(frozen=True)
@@ -124,14 +118,10 @@ def open_bundle(data: bytes, trusted: tuple[TrustedKey, ...], what: str) -> tupl
     """
     payload, signature, claimed = _parts(data, what)
     message = Envelope(payload, PAYLOAD_TYPE, {}).pae()
-    for key in trusted:
-        try:
-            key.public.verify(signature, message)
-        except InvalidSignature:
-            continue
-        if claimed != {key.key_id}:
+    if entries := entries_that_signed(trusted, signature, message):
+        if claimed != {entries[0].key_id}:
             raise EvidenceError(f"{what} names another key than the one that signed it")
-        return payload, tuple(entry for entry in trusted if entry.key_id == key.key_id)
+        return payload, entries
     if claimed & {key.key_id for key in trusted}:
         raise EvidenceError(f"{what} is not what the trusted key signed: it was changed, or the signature is not its")
     raise UntrustedSigner(f"{what} is signed by a key that is not trusted (key id {sorted(claimed)[0]:.64})")

@@ -42,3 +42,9 @@ class EvidenceError(AuditError):
     """Bytes that claim to be evidence are not what they must be."""
 
     exit_code = 20
+
+
+class UntrustedSigner(EvidenceError):
+    """No signature, or one by a key that the reader does not trust (now or at that time)."""
+
+    exit_code = 21

@@ -6,6 +6,7 @@ sha256 of its SubjectPublicKeyInfo (RFC 8410) in DER.
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import stat
@@ -46,12 +47,28 @@ class SigningKey:
     @property
     def signer(self) -> Signer:
         """As the records name it."""
-        return Signer(key_id=self.key_id, principal=self.principal, test_only=self.test_only)
+        public = self.private.public_key()
+        return Signer(
+            key_id=self.key_id,
+            fingerprint=fingerprint(public),
+            principal=self.principal,
+            test_only=self.test_only,
+        )
 
 
 def key_id(public: Ed25519PublicKey) -> str:
     """sha256, hex, of the SubjectPublicKeyInfo in DER."""
     return sha256(public.public_bytes(ser.Encoding.DER, ser.PublicFormat.SubjectPublicKeyInfo))
+
+
+def wire_form(public: Ed25519PublicKey) -> bytes:
+    """The key as OpenSSH sends it (RFC 8709, section 4)."""
+    return base64.b64decode(public.public_bytes(ser.Encoding.OpenSSH, ser.PublicFormat.OpenSSH).split()[1])
+
+
+def fingerprint(public: Ed25519PublicKey) -> str:
+    """What ``ssh-keygen -l`` prints: the sha256 of the wire form in base64 without padding."""
+    return "SHA256:" + base64.b64encode(bytes.fromhex(sha256(wire_form(public)))).decode().rstrip("=")
 
 
 def check_principal(principal: str) -> str:

@@ -200,9 +200,11 @@ class Warn(Record):
 
 
 class Signer(Record):
-    """Who vouches for the audit. ``key_id`` is the sha256 of the public key's SubjectPublicKeyInfo (DER)."""
+    """Who vouches for the audit. ``key_id`` is the sha256 of the public key's SubjectPublicKeyInfo (DER),
+    ``fingerprint`` what ``ssh-keygen -l`` prints of the same key."""
 
     key_id: Sha256
+    fingerprint: str = Field(pattern=r"^SHA256:[A-Za-z0-9+/]{43}$")
     principal: str
     test_only: bool
 

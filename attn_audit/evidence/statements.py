@@ -7,13 +7,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from attn_audit.evidence.bundle import ATTESTATION, CASES, INDEX, MANIFEST, PLAN, statement_name
+from attn_audit.evidence.bundle import ATTESTATION, CASES, MANIFEST, PLAN, statement_name
 from attn_audit.evidence.checked import Checks
 from attn_audit.evidence.digest import salted_text, sha256
 from attn_audit.evidence.measured import Evidence, Method, Setting, Signer, Tool
 from attn_audit.evidence.records import (
     Content,
     Index,
+    Line,
     Record,
     Sha256,
     ViewFormat,
@@ -35,6 +36,10 @@ class Plan(Record):
     format: Literal["attn-audit.plan/1"] = "attn-audit.plan/1"
     tool: Tool
     created: str
+    announced: bool = Field(
+        default=False,
+        description="signed on its own, before anything was run, so that its digest could be lodged with somebody",
+    )
     signer: Signer | None
     case_file: Sha256 = Field(description="sha256(all salts in plan order + bytes of the case file)")
     cases: tuple[PlannedCase, ...]
@@ -78,6 +83,7 @@ class Seal(Record):
     tool: Tool
     signer: Signer | None
     plan: Sha256
+    previous: Sha256 | None = Field(None, description="of the seal of the audit before this one, where it was named")
     started: str
     finished: str
     model_root_after: Sha256 | None = Field(
@@ -87,6 +93,18 @@ class Seal(Record):
     ok: int
     failed: int
     skipped: int
+
+
+class Redaction(Record):
+    """Predicate of a case's ``redaction``: what was said is withheld, what was measured still stands."""
+
+    format: Literal["attn-audit.redaction/1"] = "attn-audit.redaction/1"
+    tool: Tool
+    created: str
+    signer: Signer
+    case_id: str
+    withheld: tuple[str, ...] = Field(description="the files that were removed; the attestation has their digests")
+    reason: Line | None
 
 
 Outcome = Literal[
@@ -128,17 +146,28 @@ def plan_subjects(plan: Plan) -> Subjects:
     return ((plan.model_name, plan.model_root),)
 
 
-def seal_subjects(seal: Seal, *, signed: bool, index: bytes, manifest: bytes) -> Subjects:
-    """The plan, the batch's own files and the attestation of each finished case: what the seal's statement names."""
+def seal_subjects(seal: Seal, *, signed: bool, manifest: bytes) -> Subjects:
+    """The plan, the list of the model's files and the attestation of each finished case: what the seal's statement
+    names. Pages that follow from these, and change when content is withheld, are tied by SHA256SUMS alone."""
     attestation, plan = (statement_name(stem, signed=signed) for stem in (ATTESTATION, PLAN))
     finished = (
         (f"{CASES}/{case.id}/{attestation}", case.attestation) for case in seal.cases if case.attestation is not None
     )
-    return ((plan, seal.plan), (INDEX, sha256(index)), (MANIFEST, sha256(manifest)), *finished)
+    return ((plan, seal.plan), (MANIFEST, sha256(manifest)), *finished)
+
+
+def redaction_subjects(case_id: str, attestation: bytes) -> Subjects:
+    """The attestation of the case whose content is withheld."""
+    return ((f"{CASES}/{case_id}/{statement_name(ATTESTATION, signed=True)}", sha256(attestation)),)
 
 
 def summary(content: Content, evidence: Evidence) -> Summary:
     """The attestation's predicate: a function of content and evidence."""
+    return summary_of(evidence, salted_text(content.salt, content.answer.text))
+
+
+def summary_of(evidence: Evidence, answer: str) -> Summary:
+    """The same of the salted digest of an answer whose text is withheld."""
     checks = evidence.checks or Checks()
     return Summary(
         case_id=evidence.case_id,
@@ -146,7 +175,7 @@ def summary(content: Content, evidence: Evidence) -> Summary:
         model_root=evidence.model.root,
         signer=evidence.signer,
         method=evidence.method,
-        answer=salted_text(content.salt, content.answer.text),
+        answer=answer,
         answer_source=evidence.answer.source,
         units=len(evidence.units),
         faithfulness=checks.faithfulness.verdict if checks.faithfulness else "not checked",

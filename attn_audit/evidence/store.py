@@ -1,33 +1,38 @@
-"""The finished cases of an audit folder as a mapping from case id to records."""
+"""What is stored in an audit folder, read without asking who signed it: for display, never as a check."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
-from attn_audit.evidence.bundle import CASES, CONTENT, EVIDENCE, read_file
+from attn_audit.evidence import bundle
 from attn_audit.evidence.digest import parse_canonical
+from attn_audit.evidence.envelope import decode, payload_of
 from attn_audit.evidence.measured import Evidence
-from attn_audit.evidence.records import Content
-from attn_audit.evidence.statements import Seal
+from attn_audit.evidence.records import Content, Record
+from attn_audit.evidence.statements import Redaction, Seal
 
 Measured = tuple[Content, Evidence]
+P = TypeVar("P", bound=Record)
 
 
 class StoredCases(Mapping[str, Measured]):
-    """The finished cases of a folder, read when they are asked for, so that a batch's memory does not grow."""
+    """The finished cases of a folder whose content is there, by id, read when they are asked for, so that a batch's
+    memory does not grow."""
 
     def __init__(self, out: Path, seal: Seal) -> None:
-        self._folder = out / CASES
-        self._ids = tuple(case.id for case in seal.cases if case.status == "ok")
+        self._folder = out / bundle.CASES
+        finished = (case.id for case in seal.cases if case.status == "ok")
+        self._ids = tuple(case_id for case_id in finished if (self._folder / case_id / bundle.CONTENT).exists())
 
     def __getitem__(self, case_id: str) -> Measured:
         if case_id not in self._ids:
             raise KeyError(case_id)
         folder = self._folder / case_id
         return (
-            parse_canonical(read_file(folder / CONTENT), Content, CONTENT),
-            parse_canonical(read_file(folder / EVIDENCE), Evidence, EVIDENCE),
+            parse_canonical(bundle.read_file(folder / bundle.CONTENT), Content, bundle.CONTENT),
+            parse_canonical(bundle.read_file(folder / bundle.EVIDENCE), Evidence, bundle.EVIDENCE),
         )
 
     def __iter__(self) -> Iterator[str]:
@@ -35,3 +40,20 @@ class StoredCases(Mapping[str, Measured]):
 
     def __len__(self) -> int:
         return len(self._ids)
+
+
+def stored_statement(folder: Path, stem: str, kind: type[P]) -> P:
+    """What a signed file says. Raises EvidenceError."""
+    name = bundle.statement_name(stem, signed=True)
+    return decode(payload_of(bundle.read_file(folder / name), name), kind, name).predicate
+
+
+def stored_redactions(out: Path, seal: Seal) -> dict[str, Redaction]:
+    """Whose content is withheld, and why, in the order of the seal. Raises EvidenceError."""
+    name = bundle.statement_name(bundle.REDACTION, signed=True)
+    folders = {case.id: out / bundle.CASES / case.id for case in seal.cases}
+    return {
+        case_id: stored_statement(folder, bundle.REDACTION, Redaction)
+        for case_id, folder in folders.items()
+        if (folder / name).exists()
+    }

@@ -9,11 +9,11 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -37,12 +37,14 @@ _SMALL_ORDER_Y = frozenset({0, 1, _P - 1, _P, _P + 1, _ORDER_8_Y, _P - _ORDER_8_
 
 @dataclass(frozen=True)
 class TrustedKey:
-    """A public key, the patterns of the principals it may sign as (none: any), and when it may."""
+    """A public key, the patterns of the principals it may sign as (none: any), when it may, and whether its owner gave
+    it up."""
 
     public: Ed25519PublicKey
     principals: tuple[str, ...]
     valid_after: datetime | None = None
     valid_before: datetime | None = None
+    revoked: bool = False
 
     @property
     def key_id(self) -> str:
@@ -58,6 +60,17 @@ class TrustedKey:
     def may_sign_as(self, principal: str) -> bool:
         """Whether the reader lets the key sign in that name."""
         return not self.principals or matches(principal, self.principals)
+
+
+def entries_that_signed(trusted: tuple[TrustedKey, ...], signature: bytes, message: bytes) -> tuple[TrustedKey, ...]:
+    """Every entry of the key whose signature this is (one for each line that trusts it); empty where it is nobody's."""
+    for key in trusted:
+        try:
+            key.public.verify(signature, message)
+        except InvalidSignature:
+            continue
+        return tuple(entry for entry in trusted if entry.key_id == key.key_id)
+    return ()
 
 
 def matches(text: str, patterns: Iterable[str]) -> bool:
@@ -109,17 +122,34 @@ def read_public_key(path: Path) -> tuple[TrustedKey, ...]:
     return (TrustedKey(_checked(public, str(path)), ()),)
 
 
-def _read(path: Path) -> str:
+def without_revoked(trusted: tuple[TrustedKey, ...], path: Path) -> tuple[TrustedKey, ...]:
+    """The same keys, those marked that the file revokes: a list of public keys, one a line, as ``ssh-keygen -Y verify
+    -r`` takes it. A line that cannot be read is refused, since it may name any key. Raises UsageError naming file and
+    line."""
+    revoked: set[str] = set()
+    for number, line in enumerate(_read(path, "revoked keys").split("\n"), start=1):
+        words = line.removesuffix("\r").split()
+        if not words or words[0].startswith("#"):
+            continue
+        where = f"{path}, line {number}"
+        if len(words) < 2 or not _KEY_TYPE.fullmatch(words[0]):
+            raise UsageError(f"{where}: not a public key (key type, key); give a list of public keys, not a KRL")
+        if words[0] == "ssh-ed25519":
+            revoked.add(key_id(_ed25519(words[1], where)))
+    return tuple(replace(key, revoked=key.key_id in revoked) for key in trusted)
+
+
+def _read(path: Path, what: str = "public keys") -> str:
     try:
         with path.open("rb") as file:
             data = file.read(_LIMIT + 1)
         if len(data) > _LIMIT:
-            raise UsageError(f"{path} is larger than {_LIMIT >> 20} MiB; expected public keys")
+            raise UsageError(f"{path} is larger than {_LIMIT >> 20} MiB; expected {what}")
         return data.decode("utf-8")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise UsageError(f"{path} is not text; expected public keys") from None
+        raise UsageError(f"{path} is not text; expected {what}, one a line") from None
 
 
 def _keys(path: Path, lines: Iterable[str]) -> Iterator[TrustedKey]:

@@ -17,7 +17,7 @@ from attn_audit.evidence.measured import (
 )
 from attn_audit.evidence.records import Content, Span
 from attn_audit.evidence.settings import NOT_SET, Settings
-from attn_audit.judge.checks import check_checks
+from attn_audit.judge.checks import check_checks, check_texts
 from attn_audit.judge.parts import answer_parts
 from attn_audit.judge.places import Places, owners
 from attn_audit.judge.probe import holds
@@ -34,10 +34,21 @@ def check_belonging(content: Content, evidence: Evidence) -> None:
     _check_covered(content.answer.text, content.answer.offsets)
     if (None if content.contrast is None else content.contrast.text) != content.case.contrast:
         raise EvidenceError("the contrast that was measured is not the one the case names")
-    _check_method(evidence)
-    _check_further(content, evidence)
+    check_measured(evidence)
+    check_texts(content, evidence, recorded_settings(evidence.settings))
+    _check_parts(content, evidence)
     if evidence.not_evaluated != not_evaluated(content.case):
         raise EvidenceError("what the evidence lists as not evaluated is not what the case asked for")
+
+
+def check_measured(evidence: Evidence) -> None:
+    """What must follow from the numbers and settings alone, also where the content is withheld. Raises
+    EvidenceError."""
+    settings = recorded_settings(evidence.settings)
+    _check_method(evidence, settings)
+    _check_further(evidence, settings)
+    check_checks(evidence, settings)
+    check_self_explanation(evidence)
     if not holds(evidence.probe):
         raise EvidenceError("the probe's figures are those of a model that must be refused")
 
@@ -106,17 +117,16 @@ def _check_covered(text: str, offsets: Iterable[tuple[int, int]]) -> None:
         raise EvidenceError("the answer's tokens do not cover its text")
 
 
-def _check_method(evidence: Evidence) -> None:
-    if not recorded_settings(evidence.settings).allows(evidence.method):
+def _check_method(evidence: Evidence, settings: Settings) -> None:
+    if not settings.allows(evidence.method):
         raise EvidenceError("the method does not follow from the recorded settings")
     kinds = {evidence.method.units, "field", "named"}
     if any(unit.kind not in kinds for unit in evidence.units):
         raise EvidenceError(f"a unit is of another kind than the method's units, {evidence.method.units}")
 
 
-def _check_further(content: Content, evidence: Evidence) -> None:
+def _check_further(evidence: Evidence, settings: Settings) -> None:
     """What stands beside the map is there exactly when the settings ask for it, and speaks of what it must."""
-    settings = recorded_settings(evidence.settings)
     screened = evidence.method.effort == "screened"
     unlooked = evidence.screening is not None and evidence.screening.gradient is None
     if (evidence.direct is not None) != (unlooked or settings.effect == "both"):
@@ -125,7 +135,6 @@ def _check_further(content: Content, evidence: Evidence) -> None:
         raise EvidenceError("the screening is recorded or left out against the settings")
     if evidence.screening is not None:
         _check_screening(evidence, evidence.screening, settings)
-    check_checks(content, evidence, settings)
     if (evidence.groups and settings.kappa is None) or any(len(group.units) < 2 for group in evidence.groups):
         raise EvidenceError("units are grouped against the settings")
     if (evidence.profile is None) != (settings.bands is None):
@@ -134,13 +143,15 @@ def _check_further(content: Content, evidence: Evidence) -> None:
         raise EvidenceError("the profile of layers is not that of the highest units")
     if (evidence.answer_sources is None) != (settings.sources == "prompt"):
         raise EvidenceError("the answer's own pieces are recorded or left out against the settings")
+
+
+def _check_parts(content: Content, evidence: Evidence) -> None:
     try:
         parts = answer_parts(content.case.answer_parts, content.answer, evidence.answer.base, evidence.scores)
     except (ValueError, TimeoutError):
         raise EvidenceError("a part of the answer cannot be found again by its pattern") from None
     if evidence.parts != parts:
         raise EvidenceError("what drove the parts of the answer does not follow from the scores")
-    check_self_explanation(evidence)
 
 
 def _check_screening(evidence: Evidence, screening: Screening, settings: Settings) -> None:

@@ -81,9 +81,10 @@ def shared_texts(content: Content, evidence: Evidence, number: int, top: int) ->
     return sum(bool(text) and text in other for text in own) / max(1, len(own))
 
 
-def check_checks(content: Content, evidence: Evidence, settings: Settings) -> None:
-    """Raises EvidenceError naming what does not follow."""
-    length = len(content.prompt.ids) + len(content.answer.ids) - 1  # that a full pass computes
+def check_checks(evidence: Evidence, settings: Settings) -> None:
+    """What follows from the numbers alone, without any text. Raises EvidenceError naming what does not."""
+    runs = [*(run for unit in evidence.units for run in unit.runs), *evidence.frozen]
+    length = sum(stop - start for start, stop in runs) + len(evidence.answer.base) - 1  # that a full pass computes
     checks = evidence.checks
     if (checks is None) != (settings.checks == "none"):
         raise EvidenceError("the checks are recorded or left out against the settings")
@@ -102,9 +103,16 @@ def check_checks(content: Content, evidence: Evidence, settings: Settings) -> No
     if checks.together is not None:
         _check_together(evidence, checks.together)
     _check_joints(evidence, checks)
-    _check_repeated(checks.repeated, repeated(evidence.units, content.case.messages) if full else ())
     _check_baselines(evidence, checks.baselines, BASELINES if full and settings.baselines == "on" else ())
     _check_stability(evidence, checks.stability, variants(settings) if full else ())
+
+
+def check_texts(content: Content, evidence: Evidence, settings: Settings) -> None:
+    """What depends on the texts: pieces of equal text, and those of the paraphrases. Raises EvidenceError."""
+    full, checks = settings.checks == "full", evidence.checks
+    if checks is None or checks.not_run is not None:
+        return
+    _check_repeated(checks.repeated, repeated(evidence.units, content.case.messages) if full else ())
     _check_paraphrases(checks.paraphrases, content.case.paraphrases if full else ())
 
 

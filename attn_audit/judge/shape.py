@@ -19,30 +19,35 @@ def check_shape(content: Content, evidence: Evidence) -> None:
     """Scores are log-probabilities (units, answer tokens), spans lie in their messages, every prompt position is in one
     unit or frozen. Raises EvidenceError naming what does not fit.
     """
-    tokens = len(content.answer.ids)
     length = len(content.prompt.ids)
-    units = len(evidence.units)
-    if not len(evidence.answer.base) == tokens == len(content.answer.offsets):
+    if not len(evidence.answer.base) == len(content.answer.ids) == len(content.answer.offsets):
         raise EvidenceError("the base log-probabilities are not one for each answer token")
-    if len(evidence.relevance) != units:
-        raise EvidenceError("the relevance is not one value for each unit")
     _check_contrast(content, evidence)
-    _check_tables(evidence)
-    _check_measured(evidence)
-    _check_indices(evidence, tokens)
-    _check_log_probabilities(evidence)
-    _check_falls(evidence)
+    check_numbers(evidence)
     if length != len(content.prompt.offsets):
         raise EvidenceError("the prompt's offsets are not one for each token")
     _check_offsets(content.prompt.offsets, len(content.prompt.rendered), "the prompt's")
     _check_offsets(content.answer.offsets, len(content.answer.text), "the answer's")
-    _check_positions([run for unit in evidence.units for run in unit.runs] + list(evidence.frozen), length)
+    _check_positions(evidence.units, evidence.frozen, length)
     lengths = tuple(len(message.content) for message in content.case.messages)
     _check_spans(evidence.units, lengths)
     if evidence.self_explanation is not None:
         sentences = evidence.self_explanation.units
         _check_spans(sentences, lengths)
-        _check_positions([run for unit in sentences for run in unit.runs] + list(evidence.frozen), length)
+        _check_positions(sentences, evidence.frozen, length)
+
+
+def check_numbers(evidence: Evidence) -> None:
+    """What can be said of the numbers without any text. Raises EvidenceError naming what does not fit."""
+    if len(evidence.relevance) != len(evidence.units):
+        raise EvidenceError("the relevance is not one value for each unit")
+    _check_tables(evidence)
+    _check_measured(evidence)
+    _check_indices(evidence, len(evidence.answer.base))
+    _check_log_probabilities(evidence)
+    _check_falls(evidence)
+    runs = [run for unit in evidence.units for run in unit.runs] + list(evidence.frozen)
+    _check_positions(evidence.units, evidence.frozen, max((stop for _, stop in runs), default=0))
 
 
 def _check_contrast(content: Content, evidence: Evidence) -> None:
@@ -140,8 +145,8 @@ def _check_offsets(offsets: Iterable[tuple[int, int]], length: int, whose: str) 
         raise EvidenceError(f"{whose} offsets leave its text")
 
 
-def _check_positions(runs: list[tuple[int, int]], length: int) -> None:
-    at = 0
+def _check_positions(units: tuple[Unit, ...], frozen: tuple[tuple[int, int], ...], length: int) -> None:
+    at, runs = 0, [run for unit in units for run in unit.runs] + list(frozen)
     for start, stop in sorted(runs):
         if start != at or stop <= start:
             raise EvidenceError("units and frozen tokens do not cover each prompt position once")

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
-from attn_audit.evidence.statements import Plan, Seal, SealedCase
+from attn_audit.evidence.statements import Plan, Redaction, Seal, SealedCase
 from attn_audit.reports.checks import verdict_in_words
 from attn_audit.reports.fit import check_lengths
 from attn_audit.reports.numbers import size
@@ -58,6 +58,7 @@ class _Summary:
 class _IndexCase:
     id: str
     summary: _Summary | None
+    withheld: Redaction | None
     links: tuple[_Link, ...]
 
 
@@ -81,27 +82,36 @@ def page(content: Content, evidence: Evidence, *, missing_glyphs: tuple[str, ...
     return render("report.html.j2", values)
 
 
-def index(plan: Plan, seal: Seal, cases: Mapping[str, tuple[Content, Evidence]]) -> bytes:
-    """The batch at a glance, in the order of the seal. ``cases``: what is at hand of the finished cases, by id."""
+def index(
+    plan: Plan, seal: Seal, cases: Mapping[str, tuple[Content, Evidence]], withheld: Mapping[str, Redaction]
+) -> bytes:
+    """The batch at a glance, in the order of the seal. ``cases``: what is at hand of the finished cases, by id;
+    ``withheld``: why the others are not."""
     values = {
         "plan": plan,
         "seal": seal,
         "standing": standing(seal.signer),
         "title": next((content.batch.title for content, _ in cases.values()), None),
         "troubles": tuple(case for case in seal.cases if case.status != "ok"),
-        "cases": tuple(_index_case(case, plan, cases) for case in seal.cases if case.status == "ok"),
+        "cases": tuple(_index_case(case, plan, cases, withheld) for case in seal.cases if case.status == "ok"),
+        "withheld": len(withheld),
         "style": _style(),
     }
     return render("index.html.j2", values).encode()
 
 
-def _index_case(case: SealedCase, plan: Plan, cases: Mapping[str, tuple[Content, Evidence]]) -> _IndexCase:
+def _index_case(
+    case: SealedCase,
+    plan: Plan,
+    cases: Mapping[str, tuple[Content, Evidence]],
+    withheld: Mapping[str, Redaction],
+) -> _IndexCase:
     if not _ID.fullmatch(case.id):
         raise EvidenceError(f"seal: {case.id!r} is not a case id; a link to it would not be safe.")
     if case.id not in cases:
-        return _IndexCase(case.id, None, ())
+        return _IndexCase(case.id, None, withheld.get(case.id), ())
     links = tuple(_Link(f"cases/{case.id}/report.{view}", _LINK_LABELS[view]) for view in plan.views)
-    return _IndexCase(case.id, _summary(*cases[case.id]), links)
+    return _IndexCase(case.id, _summary(*cases[case.id]), None, links)
 
 
 def _summary(content: Content, evidence: Evidence) -> _Summary:

@@ -1,6 +1,7 @@
 """An audit folder, or one case in it, to the list of all checks and their results. Needs no model and no torch.
 
-Every check is made and listed, not only the first that fails; the exit code is the first that applies of 21, 22, 20.
+Every check is made and listed, not only the first that fails; the exit code is the first that applies of 21, 22, 20, 23
+and 3.
 """
 
 from __future__ import annotations
@@ -10,25 +11,29 @@ from pathlib import Path
 from attn_audit.evidence import bundle
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.trust import TrustedKey
+from attn_audit.verify.asked import Asked, check_asked
 from attn_audit.verify.batch import verify_batch
 from attn_audit.verify.case import verify_case
 from attn_audit.verify.report import Report
 from attn_audit.verify.signature import statement_file
 
+_NOTHING = Asked()
 
-def verify(path: Path, trusted: tuple[TrustedKey, ...]) -> Report:
-    """Check an audit folder, or one case of it, against the keys the reader trusts. Raises UsageError when ``path`` is
-    neither."""
+
+def verify(path: Path, trusted: tuple[TrustedKey, ...], asked: Asked = _NOTHING) -> Report:
+    """Check an audit folder, or one case of it, against the keys the reader trusts and what else he asks for. Raises
+    UsageError when ``path`` is neither."""
     report = Report()
     try:
         path = path.resolve(strict=True)  # so that a case has its name even when it is given as "."
     except (OSError, RuntimeError, ValueError):
         raise UsageError(f"{str(path)[:200]} cannot be read; give an audit folder or a case in one") from None
     if statement_file(path, bundle.ATTESTATION).exists():
-        verify_case(report, path, trusted)
+        verify_case(report, path, trusted, asked)
+        check_asked(report, asked, path.name, None)
         report.note(path.name, "batch", "only this case was checked, not whether its batch is whole")
     elif (path / bundle.CASES).is_dir() or statement_file(path, bundle.PLAN).exists():
-        verify_batch(report, path, trusted)
+        verify_batch(report, path, trusted, asked)
     else:
         raise UsageError(f"{path} is neither an audit folder nor a case in one (no plan, no attestation)")
     return report

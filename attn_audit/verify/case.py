@@ -1,4 +1,4 @@
-"""One case folder: its files, digests, numbers and views."""
+"""One case folder: its files, digests, numbers and views; or, where its content is withheld, what is left of it."""
 
 from __future__ import annotations
 
@@ -8,33 +8,44 @@ from typing import get_args
 from attn_audit import __version__
 from attn_audit.evidence import bundle
 from attn_audit.evidence.digest import canonical, parse_canonical, sha256
-from attn_audit.evidence.envelope import Statement
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.identity import root_of
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content, ViewFormat
-from attn_audit.evidence.statements import Subjects, Summary, summary
+from attn_audit.evidence.statements import (
+    Redaction,
+    Subjects,
+    Summary,
+    redaction_subjects,
+    summary,
+    summary_of,
+)
 from attn_audit.evidence.trust import TrustedKey
-from attn_audit.judge.belonging import check_belonging
+from attn_audit.judge.belonging import check_belonging, check_measured
 from attn_audit.judge.method import described
 from attn_audit.judge.relevance import relevance
-from attn_audit.judge.shape import check_shape
+from attn_audit.judge.shape import check_numbers, check_shape
 from attn_audit.judge.warnings import warnings
 from attn_audit.reports import html
 from attn_audit.reports.templates import template_digest
-from attn_audit.verify.report import Report, VerifiedCase
+from attn_audit.verify.asked import Asked
+from attn_audit.verify.report import WITHHELD, Report, VerifiedCase, WithheldCase
 from attn_audit.verify.signature import Opened, check_signer, note_test_key, open_statement, statement_file
 
 
-def verify_case(report: Report, folder: Path, trusted: tuple[TrustedKey, ...]) -> None:
+def verify_case(report: Report, folder: Path, trusted: tuple[TrustedKey, ...], asked: Asked) -> None:
+    """Every check on one case, listed in ``report``."""
     name = folder.name
     opened = open_statement(report, name, statement_file(folder, bundle.ATTESTATION), Summary, trusted)
     if opened is None:
         return
+    if statement_file(folder, bundle.REDACTION).exists():
+        _verify_withheld(report, folder, opened, trusted)
+        return
     with report.check(name, "files"):
         _check_names(folder, bundle.names_in(folder), opened)
     with report.check(name, "digests"):
-        files = _named_files(folder, opened.statement)
+        files = _named_files(folder, opened.statement.subjects)
         content = parse_canonical(files[bundle.CONTENT], Content, bundle.CONTENT)
         evidence = parse_canonical(files[bundle.EVIDENCE], Evidence, bundle.EVIDENCE)
         report.cases[name] = VerifiedCase(content, evidence, opened.key)
@@ -43,11 +54,60 @@ def verify_case(report: Report, folder: Path, trusted: tuple[TrustedKey, ...]) -
         return
     with report.check(name, "summary"):
         _check_summary(name, opened.statement.predicate, opened.statement.subjects, case)
+    with report.check(name, "numbers"):
+        check_shape(case.content, evidence)
+        check_belonging(case.content, evidence)
+        _check_derived(evidence)
+        if evidence.warnings != warnings(case.content, evidence):
+            raise EvidenceError("the warnings do not follow from the recorded numbers")
+    _check_html(report, name, case, files, asked)
+    _say_what_it_is(report, name, evidence, opened)
+
+
+def _verify_withheld(report: Report, folder: Path, opened: Opened[Summary], trusted: tuple[TrustedKey, ...]) -> None:
+    """The numbers of a case whose content is withheld, and the statement that says so: genuine, but not whole (3)."""
+    name, subjects = folder.name, opened.statement.subjects
+    redaction = open_statement(report, name, statement_file(folder, bundle.REDACTION), Redaction, trusted)
+    if redaction is None:
+        return
+    said = redaction.statement.predicate
+    with report.check(name, "files"):
+        withheld = tuple(file for file, _ in subjects if file != bundle.EVIDENCE)
+        if said.withheld != withheld or said.case_id != name:
+            raise EvidenceError("the redaction does not name this case and its files")
+        attestation = statement_file(folder, bundle.ATTESTATION)
+        if redaction.statement.subjects != redaction_subjects(name, bundle.read_file(attestation)):
+            raise EvidenceError("the redaction speaks of another attestation")
+        left = frozenset({bundle.EVIDENCE, attestation.name, statement_file(folder, bundle.REDACTION).name})
+        check_exactly(bundle.names_in(folder), left)
+    with report.check(name, "digests"):
+        files = _named_files(folder, tuple(subject for subject in subjects if subject[0] == bundle.EVIDENCE))
+        evidence = parse_canonical(files[bundle.EVIDENCE], Evidence, bundle.EVIDENCE)
+        report.withheld[name] = WithheldCase(evidence, said, opened.key)
+    if name not in report.withheld:
+        return
+    with report.check(name, "summary"):
+        summarised = opened.statement.predicate
+        if not name == summarised.case_id == evidence.case_id:
+            raise EvidenceError("the folder, the attestation and the evidence name different cases")
+        if dict(subjects).get(bundle.CONTENT) != evidence.content or evidence.views != _views(subjects):
+            raise EvidenceError("attestation and evidence do not name the same content and reports")
+        if summarised != summary_of(evidence, summarised.answer):
+            raise EvidenceError("the attestation's summary does not follow from the evidence")
+    with report.check(name, "numbers"):
+        check_numbers(evidence)
+        check_measured(evidence)
+        _check_derived(evidence)
+    check_signer(report, name, said.signer, said.created, redaction)
+    reason = said.reason or "no reason is stated"
+    report.note(name, "content", f"WITHHELD since {said.created} by {said.signer.principal}: {reason}", WITHHELD)
+    _say_what_it_is(report, name, evidence, opened)
+
+
+def _say_what_it_is(report: Report, name: str, evidence: Evidence, opened: Opened[Summary]) -> None:
+    """Who signed, and what a reader should know although it is no failure."""
     check_signer(report, name, evidence.signer, evidence.run.finished, opened)
     note_test_key(report, name, evidence.signer)
-    with report.check(name, "numbers"):
-        _check_numbers(case)
-    _check_html(report, name, case, files)
     for asked in evidence.not_evaluated:
         report.note(name, "not evaluated", asked)
     if not evidence.method.default:
@@ -64,11 +124,11 @@ def _check_names(folder: Path, found: frozenset[str], opened: Opened[Summary]) -
     check_exactly(found, frozenset((*subjects, statement_file(folder, bundle.ATTESTATION).name)))
 
 
-def _named_files(folder: Path, statement: Statement[Summary]) -> dict[str, bytes]:
-    """The files the statement names, each with the digest it says. Raises EvidenceError listing all that differ."""
+def _named_files(folder: Path, subjects: Subjects) -> dict[str, bytes]:
+    """The files of that name, each with the digest that is said of it. Raises EvidenceError listing all that differ."""
     known = set(bundle.subject_names(get_args(ViewFormat)))
     files, changed = {}, []
-    for name, digest in statement.subjects:
+    for name, digest in subjects:
         if name not in known:
             raise EvidenceError(f"the attestation names {name!r:.80}, which is not a file of a case")
         files[name] = bundle.read_file(folder / name)
@@ -76,7 +136,7 @@ def _named_files(folder: Path, statement: Statement[Summary]) -> dict[str, bytes
             changed.append(name)
     if changed:
         raise EvidenceError(f"{', '.join(changed)} changed since signing")
-    if not {bundle.CONTENT, bundle.EVIDENCE} <= set(files):
+    if bundle.EVIDENCE not in files or (len(subjects) > 1 and bundle.CONTENT not in files):
         raise EvidenceError("the attestation leaves out content.json or evidence.json")
     return files
 
@@ -99,29 +159,21 @@ def _check_summary(name: str, said: Summary, subjects: Subjects, case: VerifiedC
         raise EvidenceError("the attestation's summary does not follow from the evidence")
 
 
-def _check_numbers(case: VerifiedCase) -> None:
-    evidence = case.evidence
-    check_shape(case.content, evidence)
-    check_belonging(case.content, evidence)
+def _check_derived(evidence: Evidence) -> None:
     if evidence.relevance != relevance(evidence.answer.base, evidence.scores, evidence.contrast):
         raise EvidenceError("the relevance does not follow from the recorded log-probabilities")
-    if evidence.warnings != warnings(case.content, evidence):
-        raise EvidenceError("the warnings do not follow from the recorded numbers")
     if evidence.model.root != root_of(evidence.model.files):
         raise EvidenceError("the model's root does not follow from its list of files")
 
 
-def _check_html(report: Report, name: str, case: VerifiedCase, files: dict[str, bytes]) -> None:
+def _check_html(report: Report, name: str, case: VerifiedCase, files: dict[str, bytes], asked: Asked) -> None:
     """The HTML is rendered again, with the verifier's own templates, and compared byte by byte."""
     evidence = case.evidence
     stored = files.get(bundle.view_name("html"))
     if stored is None:
         return
-    if not report.passed(name, "numbers"):
-        report.note(name, "report", "view not compared: the numbers it would show do not hold")
-        return
-    if evidence.tool.version != __version__:
-        report.note(name, "report", f"view not compared: made by version {evidence.tool.version}")
+    if (reason := why_not_drawn(report, name, evidence.tool.version, asked)) is not None:
+        report.note(name, "report", f"view not compared: {reason}")
         return
     with report.check(name, "report"):
         if evidence.templates != template_digest():
@@ -130,7 +182,17 @@ def _check_html(report: Report, name: str, case: VerifiedCase, files: dict[str, 
             raise EvidenceError("report.html does not follow from the evidence")
 
 
+def why_not_drawn(report: Report, name: str, version: str, asked: Asked) -> str | None:
+    """Why the views of a case cannot be drawn again and compared; None where they can."""
+    if not asked.views:
+        return "the reader asked for no comparison"
+    if not report.passed(name, "numbers"):
+        return "the numbers it would show do not hold"
+    return None if version == __version__ else f"made by version {version}"
+
+
 def check_exactly(found: frozenset[str], expected: frozenset[str]) -> None:
+    """Raises EvidenceError naming a file that is missing, or one too many."""
     if missing := sorted(expected - found):
         raise EvidenceError(f"{missing[0]} is missing")
     if extra := sorted(found - expected):

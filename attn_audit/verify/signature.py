@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from attn_audit.evidence import bundle
-from attn_audit.evidence.envelope import Statement, UntrustedSigner, decode, open_bundle, payload_of
-from attn_audit.evidence.errors import EvidenceError
-from attn_audit.evidence.keys import TEST_MARK
+from attn_audit.evidence.envelope import Statement, decode, open_bundle, payload_of
+from attn_audit.evidence.errors import EvidenceError, UntrustedSigner
+from attn_audit.evidence.keys import TEST_MARK, fingerprint
 from attn_audit.evidence.measured import Signer
-from attn_audit.evidence.statements import Plan, Seal, Summary
+from attn_audit.evidence.statements import Plan, Redaction, Seal, Summary
 from attn_audit.evidence.trust import TrustedKey
 from attn_audit.verify.report import Report
 
-P = TypeVar("P", Plan, Summary, Seal)
+P = TypeVar("P", Plan, Summary, Seal, Redaction)
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -78,6 +78,8 @@ def _authenticate(
         payload, keys = open_bundle(data, trusted, what)
     except UntrustedSigner as doubt:
         return payload_of(data, what), (), doubt
+    if keys[0].revoked:
+        return payload, (), UntrustedSigner(f"{what} is signed by a key that is revoked (key id {keys[0].key_id})")
     return payload, keys, None
 
 
@@ -86,7 +88,7 @@ def check_signer(report: Report, subject: str, said: Signer | None, when: str, o
     if not opened.keys and (opened.signed or said is None):
         return  # listed as untrusted or unsigned already
     with report.check(subject, "signer"):
-        _require_signer(said, when, opened.keys)
+        require_signer(said, when, opened.keys)
 
 
 def note_test_key(report: Report, subject: str, said: Signer | None) -> None:
@@ -106,9 +108,10 @@ def _note_who_signed(report: Report, subject: str, said: Signer | None, keys: tu
         report.note(subject, "signer", detail)
 
 
-def _require_signer(said: Signer | None, when: str, keys: tuple[TrustedKey, ...]) -> None:
-    """One entry of the key must allow both the name and the time."""
-    if said is None or said.key_id not in {key.key_id for key in keys}:
+def require_signer(said: Signer | None, when: str, keys: tuple[TrustedKey, ...]) -> None:
+    """One entry of the key must allow both the name and the time. Raises EvidenceError, UntrustedSigner."""
+    named_keys = {(key.key_id, fingerprint(key.public)) for key in keys}
+    if said is None or (said.key_id, said.fingerprint) not in named_keys:
         raise EvidenceError("the record names another signer than the key that signed it")
     if said.test_only != said.principal.startswith(TEST_MARK):
         raise EvidenceError(f"the record's mark for tests contradicts the name it is signed in, {said.principal!r:.80}")

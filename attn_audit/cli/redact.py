@@ -1,0 +1,26 @@
+"""``attn-audit redact``: withhold the content of a case, with a signed statement of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attn_audit.cli.console import advise, stdout
+from attn_audit.cli.host import this_host
+from attn_audit.cli.signing import required_key
+from attn_audit.redact import redact as withhold
+
+
+def redact(
+    out: Annotated[Path, typer.Argument(help="The audit folder.")],
+    case: Annotated[str, typer.Option(help="The case whose content is withheld.")],
+    key: Annotated[Path | None, typer.Option(help="Private key to sign the statement with.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; printed and signed, so let it hold nothing to hide.")] = None,
+    passphrase_fd: Annotated[int | None, typer.Option(help="Read the key's passphrase from this descriptor.")] = None,
+) -> None:
+    """Remove what was said in a case from an audit; what was measured stays and verifies, as "content withheld" (3)."""
+    said = withhold(out, case, reason, required_key(key, passphrase_fd), this_host(None))
+    stdout().print(str(out), markup=False, soft_wrap=True)
+    advise(f"removed: {', '.join(said.withheld)} of case {case}; copies elsewhere are not touched")

@@ -1,0 +1,28 @@
+"""The files of an audit folder to ``SHA256SUMS``, which ``sha256sum -c`` reads, and its signature by ``ssh-keygen``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from attn_audit.evidence import bundle, sshsig
+from attn_audit.evidence.digest import sha256
+from attn_audit.evidence.keys import SigningKey
+
+_UNLISTED = frozenset({bundle.SUMS, bundle.SUMS_SIGNATURE})
+
+
+def sums(out: Path) -> bytes:
+    """A line for each file, in the order of their names: all but the list itself and its signature. Raises
+    EvidenceError."""
+    names = sorted(name for name in bundle.paths_in(out) if name not in _UNLISTED)
+    lines = "".join(f"{sha256(bundle.read_file(out / name))}  {name}\n" for name in names)
+    return os.fsencode(lines)  # a planted file may have any name
+
+
+def write_sums(out: Path, key: SigningKey | None) -> None:
+    """Write the list, signed where somebody signs: last of all files, so that what it lists is whole."""
+    listed = sums(out)
+    bundle.write_file(out / bundle.SUMS, listed)
+    if key is not None:
+        bundle.write_file(out / bundle.SUMS_SIGNATURE, sshsig.sign(listed, key))
