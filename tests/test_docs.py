@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import typer
 
@@ -15,7 +18,8 @@ import audits
 from attn_audit.cases import SETTINGS, read_cases
 from attn_audit.cli.main import BROKEN_PIPE, INTERRUPTED, app
 from attn_audit.cli.signing import IDENTITY_VARIABLE, KEY_VARIABLE, PASSPHRASE_VARIABLE
-from attn_audit.evidence.envelope import MEDIA_TYPE, PAYLOAD_TYPE, PREDICATE_TYPES
+from attn_audit.evidence.digest import canonical
+from attn_audit.evidence.envelope import MEDIA_TYPE, PAYLOAD_TYPE, PREDICATE_TYPES, payload_of
 from attn_audit.evidence.errors import AuditError
 from attn_audit.evidence.identity import MANIFEST_TYPE
 from attn_audit.evidence.measured import (
@@ -29,9 +33,14 @@ from attn_audit.evidence.settings import ENVIRONMENT_PREFIX, Settings
 from attn_audit.judge.warnings import WARNINGS
 from attn_audit.verify.report import CHANGED, NOT_AS_PLANNED, OTHER_MODEL, UNTRUSTED
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+
+from schemas import schemas
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EVIDENCE = (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
+PREDICATES = (ROOT / "docs/predicates.md").read_text(encoding="utf-8")
 METHOD = (ROOT / "docs/method.md").read_text(encoding="utf-8")
 PAGES = tuple(sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))))
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -166,6 +175,45 @@ def test_every_type_is_described() -> None:
     assert set(re.findall(r"\| `(\S+:\S+)` \|", section(EVIDENCE, "The statements"))) == set(types)
     for name in (*types, MEDIA_TYPE, PAYLOAD_TYPE):
         assert name in EVIDENCE
+
+
+def test_the_schemas_are_those_of_the_code() -> None:
+    written = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs/schemas").iterdir()}
+    assert written == schemas(), "run make golden, and read what changed: a released format must not"
+
+
+@pytest.mark.parametrize("record", PREDICATE_TYPES, ids=lambda record: record.__name__)
+def test_every_predicate_is_described_as_in_toto_asks(record: type[Record]) -> None:
+    uri = PREDICATE_TYPES[record]
+    sections = re.split(r"^## ", PREDICATES, flags=re.MULTILINE)
+    [described] = [text for text in sections if f"Type URI: `{uri}`" in text]
+    for part in ("Purpose", "Use cases", "Prerequisites", "Model"):
+        assert f"**{part}.**" in described
+    fields = {name for cell in first_column(described) for name in re.findall(r"\w+", cell)}
+    assert set(record.model_fields) - {"format"} == fields - {"field"}
+    [example] = blocks(described, "json")
+    assert canonical(record.model_validate_json(example)) == canonical(json.loads(example)), "nothing is left out"
+    [schema] = re.findall(r"\(schemas/(\S+)\)", described)
+    jsonschema.validate(json.loads(example), json.loads((ROOT / "docs/schemas" / schema).read_text(encoding="utf-8")))
+
+
+def test_what_is_written_follows_the_schemas(made_audit: Any) -> None:
+    def follows(path: Path, name: str) -> None:
+        value = json.loads(path.read_bytes())
+        if path.name.endswith(".sigstore.json"):
+            value = json.loads(payload_of(path.read_bytes(), path.name))["predicate"]
+        schema = json.loads((ROOT / "docs/schemas" / f"{name}-1.schema.json").read_text(encoding="utf-8"))
+        jsonschema.Draft202012Validator(schema).validate(value)
+
+    folder = made_audit.case("first")
+    for path, name in (
+        (folder / "content.json", "content"),
+        (folder / "evidence.json", "evidence"),
+        (folder / "attestation.sigstore.json", "case"),
+        (made_audit.out / "plan.sigstore.json", "plan"),
+        (made_audit.out / "seal.sigstore.json", "seal"),
+    ):
+        follows(path, name)
 
 
 # -- examples, links, pictures ----------------------------------------------------------------------------------------

@@ -165,19 +165,21 @@ def test_nothing_to_go_on_with(work: Audit, tiny_model: Path, options: tuple[str
 
 
 def test_the_seal_names_the_seal_before(work: Audit, tiny_model: Path, made_audit: Audit) -> None:
+    """Given with the plan, it is remembered until the seal."""
     before = made_audit.out / "seal.sigstore.json"
-    done = run(work, tiny_model, "--out", work.out, "--previous-seal", before)
-    assert done.returncode == 0, done.stderr
-    assert audits.seal_of(work.out).previous == sha256(before.read_bytes())
-    found = audits.report(work)
-    assert found.exit_code == 0
-    assert any(sha256(before.read_bytes()) in check.detail for check in found.checks if check.name == "previous seal")
-    assert sha256(before.read_bytes()) in (work.out / "index.html").read_text()
-    shutil.rmtree(work.out)
+    digest = sha256(before.read_bytes())
     refused = run(work, tiny_model, "--out", work.out, "--previous-seal", made_audit.out / "plan.sigstore.json")
     assert refused.returncode == 2
     assert "the previous seal is refused" in one_sentence(refused)
     assert not work.out.exists()
+    assert run(work, tiny_model, "--plan-only", "--out", work.out, "--previous-seal", before).returncode == 0
+    done = run(work, tiny_model, "--plan", work.out / "plan.sigstore.json")
+    assert done.returncode == 0, done.stderr
+    assert audits.seal_of(work.out).previous == digest
+    found = audits.report(work)
+    assert found.exit_code == 0
+    assert any(digest in check.detail for check in found.checks if check.name == "previous seal")
+    assert digest in (work.out / "index.html").read_text()
 
 
 # -- killed -----------------------------------------------------------------------------------------------------------
@@ -260,7 +262,7 @@ def test_finished_cases_are_kept_and_looked_at(work: Audit, tiny_model: Path) ->
     kept = {name: audits.content_of(work.case(name)).salt for name in ("first", "second", "third")}
     assert salts in kept.values()
     (work.out.with_name("audit.salts")).write_bytes(
-        audits.canonical({"format": "attn-audit.salts/1", "salts": list(kept.values())})
+        audits.canonical({"format": "attn-audit.salts/1", "salts": list(kept.values()), "previous": None})
     )
     evidence = (work.case("first") / "evidence.json").read_bytes()
     shutil.rmtree(work.case("third"))

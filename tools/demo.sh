@@ -24,7 +24,7 @@ if [[ ! -f $key ]]; then
 fi
 
 step "Auditing sample_cases/lending.yaml with the small model SmolLM2-135M-Instruct"
-rm -rf "$out"
+rm -rf "$out" "$out.salts"
 "$attn_audit" run sample_cases/lending.yaml --model smollm2 --key "$key" --out "$out" --format "$formats"
 
 step "Verifying the audit as a stranger would, with the public key only"

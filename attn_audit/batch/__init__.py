@@ -111,7 +111,7 @@ def _close(order: Order, planned: Planned, ended: tuple[SealedCase, ...], host: 
         tool=planned.plan.tool,
         signer=order.signer,
         plan=planned.digest,
-        previous=order.previous,
+        previous=planned.previous,
         started=planned.plan.created,
         finished=host.now(),
         model_root_after=_root_now(order.model),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from attn_audit import __version__
 from attn_audit.batch.order import Order
@@ -37,20 +38,24 @@ _IN_WORDS = {
 
 
 class Salts(Record):
-    """What is kept beside an unfinished audit: the salt of each planned case, in order."""
+    """What is kept beside an unfinished audit: the salt of each planned case, in order, and the digest of the seal
+    before, which only the seal will name."""
 
-    format: str = "attn-audit.salts/1"
+    format: Literal["attn-audit.salts/1"] = "attn-audit.salts/1"
     salts: tuple[Sha256, ...]
+    previous: Sha256 | None
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan in its folder. ``digest`` is that of its file; ``salts`` has one for each case."""
+    """A plan in its folder. ``digest`` is that of its file; ``salts`` has one for each case; ``previous`` is the digest
+    of the seal before."""
 
     out: Path
     plan: Plan
     digest: str
     salts: tuple[str, ...]
+    previous: str | None
 
 
 def make(order: Order, model: ModelIdentity, host: Host, *, announced: bool) -> Planned:
@@ -64,10 +69,10 @@ def make(order: Order, model: ModelIdentity, host: Host, *, announced: bool) -> 
     if os.path.lexists(_salts_file(out)):
         raise UsageError(f"{_salts_file(out)} belongs to an unfinished audit; remove it, or name another folder")
     bundle.create_folder(out)
-    bundle.write_file(_salts_file(out), canonical(Salts(salts=salts)), mode=0o600)
+    bundle.write_file(_salts_file(out), canonical(Salts(salts=salts, previous=order.previous)), mode=0o600)
     bundle.write_file(out / bundle.MANIFEST, manifest(model))
     bundle.write_file(out / order.name(bundle.PLAN), stored)
-    return Planned(out, plan, digest, salts)
+    return Planned(out, plan, digest, salts, order.previous)
 
 
 def read_back(order: Order, model: ModelIdentity, out: Path) -> Planned:
@@ -80,7 +85,8 @@ def read_back(order: Order, model: ModelIdentity, out: Path) -> Planned:
             "its plan is by another signer" if (out / other).exists() else "it has no plan yet; remove it and run anew"
         )
         raise UsageError(f"{out} cannot be continued: {why}")
-    salts = _read_salts(out)
+    kept = _read_salts(out)
+    salts = kept.salts
     stored = bundle.read_file(out / name)
     plan = _opened(order, stored, name)
     if len(salts) != len(plan.cases):
@@ -96,7 +102,7 @@ def read_back(order: Order, model: ModelIdentity, out: Path) -> Planned:
             raise UsageError(f"{out} cannot be continued: {words.format(stored=plan, made=made)}")
     if bundle.read_file(out / bundle.MANIFEST) != manifest(model):
         raise EvidenceError(f"{bundle.MANIFEST} lists other files than the model has")
-    return Planned(out, plan, sha256(stored), salts)
+    return Planned(out, plan, sha256(stored), salts, order.previous or kept.previous)
 
 
 def forget_salts(out: Path) -> None:
@@ -116,11 +122,11 @@ def _salts_file(out: Path) -> Path:
     return out.with_name(out.name + ".salts")
 
 
-def _read_salts(out: Path) -> tuple[str, ...]:
+def _read_salts(out: Path) -> Salts:
     path = _salts_file(out)
     if not path.exists():
         raise UsageError(f"{out} is finished, or {path.name} beside it is gone, without which it cannot be continued")
-    return parse_canonical(bundle.read_file(path), Salts, path.name).salts
+    return parse_canonical(bundle.read_file(path), Salts, path.name)
 
 
 def _plan(order: Order, model: ModelIdentity, salts: tuple[str, ...], created: str, *, announced: bool) -> Plan:

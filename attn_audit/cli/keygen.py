@@ -11,7 +11,7 @@ import typer
 from attn_audit.cli.console import advise, stdout
 from attn_audit.cli.signing import passphrase
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.keys import check_principal, generate
+from attn_audit.evidence.keys import check_principal, fingerprint, generate
 from attn_audit.evidence.trust import read_public_key
 from attn_audit.reports.text import visible
 
@@ -32,4 +32,5 @@ def keygen(
     for written in generate(path, identity, phrase):
         stdout().print(visible(str(written)), markup=False, soft_wrap=True)
     [public] = read_public_key(path.with_name(path.name + ".pub.pem"))
-    advise(f"key id {public.key_id}: tell it to those who verify, by another way than the reports")
+    advise(f"key id {public.key_id}, fingerprint {fingerprint(public.public)}")
+    advise("tell them to those who verify, by another way than the reports")

@@ -21,5 +21,5 @@ class Kind(StrEnum):
 
 def schema(kind: Annotated[Kind, typer.Argument(help="case: a case file; evidence: evidence.json")]) -> None:
     """Print the JSON Schema of a case file or of evidence.json."""
-    value = case_schema() if kind is Kind.CASE else Evidence.model_json_schema()
+    value = case_schema() if kind is Kind.CASE else Evidence.model_json_schema(mode="serialization")
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

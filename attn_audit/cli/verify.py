@@ -100,7 +100,7 @@ def _print(report: Report) -> None:
     for subject in dict.fromkeys(check.subject for check in report.checks):
         checks = [check for check in report.checks if check.subject == subject]
         if passed := [check.name for check in checks if check.outcome == "ok"]:
-            table.add_row(visible(subject), Text("ok", _STYLES["ok"]), ", ".join(passed))
+            table.add_row(visible(subject), Text("ok", _STYLES["ok"]), ", ".join(dict.fromkeys(passed)))
         for check in checks:
             if check.outcome != "ok":
                 said = Text(visible(f"{check.name}: {check.detail}"), overflow="fold")
