@@ -124,7 +124,7 @@ def fuzz_jsonl(data: bytes) -> None:
 def fuzz_csv(data: bytes) -> None:
     """The rows beside a case file that is in order."""
     _file("rows.csv", data)
-    _fuzz_cases(_file("with_rows.yaml", b"cases:\n  - {template: 'Income {income}, {job}', rows: rows.csv}\n"))
+    _fuzz_cases(_file("with_rows.jsonl", b'{"template": "Income {income}, {job}", "rows": "rows.csv"}'))
 
 
 def _fuzz_cases(path: Path) -> None:
