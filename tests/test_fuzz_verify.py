@@ -25,6 +25,7 @@ from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content, Record
 from attn_audit.evidence.statements import Summary, summary
 from attn_audit.evidence.trust import read_allowed_signers
+from attn_audit.reports import pdf
 from attn_audit.verify import verify
 from audits import Audit
 from command_line import CODES, call
@@ -36,6 +37,7 @@ cases:
   - {id: first, prompt: "Is the loan approved?", contrast: "no"}
   - {id: second, prompt: "Is it?", answer: "Yes, it is."}
 """
+WAYS = ("byte", "byte", "cut", "stretch", "spelling", "value", "exchange", "rename", "forge", "sign")
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 
@@ -44,7 +46,8 @@ def victim(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Audit:
     """A small audit that is altered and mended again, example after example."""
     folder = tmp_path_factory.mktemp("victim")
     private = audits.key(folder)
-    return Audit(audits.make(folder, tiny_model, private, cases=TWO_CASES).out, private)
+    views = "html,pdf" if pdf.missing_libraries() is None else "html"
+    return Audit(audits.make(folder, tiny_model, private, cases=TWO_CASES, format=views).out, private)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +86,13 @@ def cut_or_continued(data: bytes, draw: Draw) -> bytes:
 def other_stretch(data: bytes, draw: Draw) -> bytes:
     at, size = draw(st.integers(0, len(data))), draw(st.integers(0, 40))
     return data[:at] + draw(st.binary(max_size=40) | st.just(data[:at][-size:])) + data[at + size :]
+
+
+def other_spelling(data: bytes, draw: Draw) -> bytes:
+    """The same JSON, or the same text, in other bytes."""
+    white = draw(st.sampled_from([b" ", b"\n", b"\t"]))
+    at = draw(st.sampled_from([0, len(data), data.find(b":") + 1]))
+    return draw(st.sampled_from([data[:at] + white + data[at:], data.replace(b"t", b"\\u0074", 1)]))
 
 
 def other_value(data: bytes, draw: Draw) -> bytes:
@@ -139,14 +149,15 @@ def alter(audit: Audit, forger: SigningKey, kept: dict[Path, bytes], draw: Draw)
     path = draw(st.sampled_from(sorted(kept)))
     signed = sorted(one for one in kept if one.name.endswith(".sigstore.json"))
     sealed = [one for one in signed if one.name != "seal.sigstore.json"]
-    how = draw(st.sampled_from(["byte", "byte", "cut", "stretch", "value", "exchange", "rename", "forge", "sign"]))
-    match how:
+    match how := draw(st.sampled_from(WAYS)):
         case "byte":
             path.write_bytes(one_byte(kept[path], draw))
         case "cut":
             path.write_bytes(cut_or_continued(kept[path], draw))
         case "stretch":
             path.write_bytes(other_stretch(kept[path], draw))
+        case "spelling":
+            path.write_bytes(other_spelling(kept[path], draw))
         case "value":
             path.write_bytes(other_value(kept[path], draw))
         case "exchange":
@@ -176,7 +187,7 @@ def test_an_altered_audit_is_never_accepted(victim: Audit, forger: SigningKey, d
         code = verify(victim.out, trusted).exit_code
         assert (code != 0) == altered
         if altered and path.parent.parent.name == "cases":
-            assert code == 20 or how not in {"byte", "cut", "stretch"}
+            assert code == 20 or how not in {"byte", "cut", "stretch", "spelling"}
             with contextlib.suppress(AuditError):  # without its attestation it is no case
                 assert verify(path.parent, trusted).exit_code in {20, 21}
 

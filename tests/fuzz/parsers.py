@@ -243,7 +243,7 @@ def _other(value: Any, chance: random.Random) -> Any:
     if isinstance(value, str) and value and chance.random() < 0.5:
         at = chance.randrange(len(value))
         return value[:at] + chance.choice('0aZ .,/"\\\u0301\U0001f600') + value[at + 1 :]
-    if isinstance(value, int | float) and chance.random() < 0.5:
+    if isinstance(value, int | float) and abs(value) < 2**60 and chance.random() < 0.5:
         return value + chance.choice([1, -1, 0.5, 1e-9])
     return chance.choice(_SCALARS)
 
