@@ -500,6 +500,12 @@ def test_attack_46_sizes_have_limits(tmp_path: Path) -> None:
     assert "have more than 1,000,000 characters" in refusal(tmp_path, grown, "b.jsonl")
     many = json.dumps({"id": "a1", "prompt": "x" * 20_000, "units": [{"name": "u", "text": "x"}]})
     assert '"u" occurs more than 10,000 times' in refusal(tmp_path, many, "b.jsonl")
+    units = [{"name": f"u{number}", "text": "x"} for number in range(10_001)]
+    many_units = json.dumps({"id": "a1", "prompt": "x", "units": units})
+    assert "has more than 10,000 fields and units" in refusal(tmp_path, many_units, "b.jsonl")
+    (tmp_path / "wide.csv").write_text(",".join(["id", *(f"c{number}" for number in range(300_000))]) + "\nx1\n")
+    wide = json.dumps({"template": "{c1}", "rows": "wide.csv"})
+    assert "the row has 1 cells, the header 300001" in refusal(tmp_path, wide, "b.jsonl")
     rows = '{"id":"a","prompt":"x"}\n' * 1_000_000
     assert "line 100001: more than 100,000 cases; split the file" in refusal(tmp_path, rows, "b.jsonl")
 

@@ -3,7 +3,7 @@
     python tests/fuzz/parsers.py TARGET -runs=100000 [more of libFuzzer's options] [CORPUS]
 
 A target takes any bytes and ends without an exception: what is refused is refused with an AuditError, and what is
-accepted is held to what the parser promises. docs/evidence.md ("Fuzzing") has the figures.
+accepted is held to what the parser promises. docs/benchmarks.md has the figures.
 """
 
 from __future__ import annotations
