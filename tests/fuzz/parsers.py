@@ -273,7 +273,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as corpus:
         for number, seed in enumerate(seeds(target)):
             (Path(corpus) / f"seed{number}").write_bytes(seed)
-        arguments = [*sys.argv, "-max_len=65536", "-len_control=0", "-print_final_stats=1", corpus]
+        defaults = ("-max_len=65536", "-len_control=0", "-print_final_stats=1")
+        arguments = [sys.argv[0], *defaults, *sys.argv[1:], corpus]
         atheris.Setup(arguments, TARGETS[target], custom_mutator=mutate)
         atheris.Fuzz()
 
