@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from attn_audit.reports import pdf
 from attn_audit.verify import verify
 from audits import Audit
 from command_line import CODES, call
+from fuzz import signed_case
 
 ATTESTATION = "attestation.sigstore.json"
 TWO_CASES = """\
@@ -228,6 +230,17 @@ def _attest(folder: Path, private: SigningKey) -> None:
         said = summary(audits.content_of(folder), audits.evidence_of(folder))
     subjects = tuple((name, sha256((folder / name).read_bytes())) for name, _ in statement.subjects)
     audits.put(folder / ATTESTATION, Statement(subjects, said), private)
+
+
+def test_a_signed_case_with_any_numbers_is_judged_and_drawn(victim: Audit, tmp_path: Path) -> None:
+    folder = tmp_path / "first"
+    folder.mkdir()
+    outcomes = set()
+    for number in range(settings.default.max_examples // 2):
+        chance = random.Random(number)
+        pair = signed_case.changed(signed_case.pair_of(victim.case(chance.choice(["first", "second"]))), chance)
+        outcomes.add(signed_case.fuzz_case(pair, folder, chance))
+    assert {"refused", "drawn", "numbers do not hold"} <= outcomes
 
 
 @settings(max_examples=max(10, settings.default.max_examples // 20))

@@ -41,7 +41,6 @@ from attn_audit.reports import html  # noqa: E402
 from attn_audit.reports.terminal import case_view  # noqa: E402
 from attn_audit.verify.case import verify_case  # noqa: E402
 from attn_audit.verify.report import Report  # noqa: E402
-from audits import Audit  # noqa: E402
 from fuzz.parsers import KEY, TRUSTED, mutated  # noqa: E402
 
 CASES = """\
@@ -72,18 +71,31 @@ Pair = tuple[dict[str, Any], dict[str, Any]]
 
 
 def seeds(folder: Path) -> list[Pair]:
-    """Content and evidence, as JSON, of cases that were really measured."""
+    """Cases that were really measured, in several ways."""
     model = tiny.folder(folder / "model")
     private = audits.key(folder)
-    found = []
-    for number, settings in enumerate(SETTINGS):
-        made = audits.make(folder / str(number), model, private, cases=CASES % settings)
-        audit = Audit(made.out, private)
-        for case_id in ("a1", "a2"):
-            records = (audit.case(case_id) / name for name in ("content.json", "evidence.json"))
-            content, evidence = (json.loads(record.read_bytes()) for record in records)
-            found.append((content, evidence))
-    return found
+    outs = [
+        audits.make(folder / str(number), model, private, cases=CASES % settings).out
+        for number, settings in enumerate(SETTINGS)
+    ]
+    return [pair_of(case) for out in outs for case in sorted((out / "cases").iterdir())]
+
+
+def pair_of(folder: Path) -> Pair:
+    """Content and evidence of a case, as JSON."""
+    content, evidence = (json.loads((folder / name).read_bytes()) for name in ("content.json", "evidence.json"))
+    return content, evidence
+
+
+def changed(pair: Pair, chance: random.Random) -> Pair:
+    """With up to four values exchanged, most of them numbers of the evidence."""
+    content, evidence = pair
+    for _ in range(chance.choice([0, 1, 1, 1, 2, 4])):
+        if chance.random() < 0.25:
+            content = mutated(content, chance)
+        else:
+            evidence = mutated(evidence, chance)
+    return content, evidence
 
 
 def follow(content: Content, evidence: Evidence) -> Evidence:
@@ -137,10 +149,7 @@ def main() -> None:
         folder.mkdir()
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            pair = chance.choice(corpus)
-            for _ in range(chance.choice([0, 1, 1, 1, 2, 4])):
-                which = chance.random() < 0.25
-                pair = (mutated(pair[0], chance), pair[1]) if which else (pair[0], mutated(pair[1], chance))
+            pair = changed(chance.choice(corpus), chance)
             try:
                 outcome = fuzz_case(pair, folder, chance)
             except Exception as error:  # noqa: BLE001  (that is what is looked for)
