@@ -26,7 +26,7 @@ lint: $(STAMP) ## Check format, style, types and import layers
 check: lint test ## Run lint and test
 
 check-all: lint test-packages ## Run lint and all tests, slow ones too, as CI does; a missing program fails
-	ATTN_AUDIT_REQUIRE_PROGRAMS=1 $(BIN)/pytest
+	ATTN_AUDIT_REQUIRE_PROGRAMS=1 ATTN_AUDIT_EXAMPLES=2000 $(BIN)/pytest
 
 format: $(STAMP) ## Format the code and mend what can be mended safely
 	$(BIN)/ruff format .

@@ -12,9 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
+
+# A property is tried with few examples here and with many in `make check-all`. Fixtures that live longer than an
+# example are meant, and a machine that does other work as well is no reason to fail.
+settings.register_profile(
+    "attn-audit",
+    max_examples=int(os.environ.get("ATTN_AUDIT_EXAMPLES", "100")),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+settings.load_profile("attn-audit")
 
 
 @pytest.fixture(scope="session")

@@ -42,29 +42,12 @@ from attn_audit.measure import sweep
 from attn_audit.reports.limits import limits_version
 from attn_audit.reports.templates import template_digest
 from audits import Audit, flipped
+from command_line import Ended
 
 COMMAND = str(Path(sys.executable).with_name("attn-audit"))
 ONE_CASE = 'settings: {max_new_tokens: 2}\ncases:\n  - {id: one, prompt: "Is the loan approved?"}\n'
 HIDDEN = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0), 0x202E, 0x200B)} - {"\n", "\t"}
-Run = Callable[..., "Ended"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Ended:
-    """How a command ended, and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def sentence(self) -> str:
-        """The one line that says what was wrong."""
-        lines = self.err.strip().splitlines()
-        assert len(lines) == 1, self.err
-        assert lines[0].startswith("error: ")
-        assert self.out == ""
-        return lines[0].removeprefix("error: ")
+Run = Callable[..., Ended]
 
 
 @pytest.fixture

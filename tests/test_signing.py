@@ -324,7 +324,6 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
             read(tmp_path / "nothing")
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(text=st.text(max_size=80) | st.text(alphabet='a@ ="-,\n#ssh-ed25519valid', max_size=60))
 def test_any_text_is_read_or_refused_as_a_trust_store(tmp_path: Path, line: str, text: str) -> None:
     (tmp_path / "signers").write_text(f"{text} {line}", encoding="utf-8", errors="replace")

@@ -47,6 +47,7 @@ need_test() {
     need_report
     need chromium has_browser
     need poppler-utils has_program pdftotext
+    need qpdf has_program qpdf
     need jq has_program jq
     need openssl has_program openssl
     need openssh-client has_program ssh-keygen

@@ -217,18 +217,23 @@ class Entry:
 
     def _with_units(self, messages: tuple[Message, ...], named: tuple[NamedSpans, ...]) -> tuple[NamedSpans, ...]:
         """The fields and after them the named units; no two share a name or a character."""
+        found = list(named)
+        taken = {one.name for one in named}
+        if len(found) + len(self.entry.units) > MAX_SPANS:  # each occurs at least once
+            self.refuse("units", f"{self.name} has more than {MAX_SPANS:,} fields and units")
         for index, unit in enumerate(self.entry.units):
-            if unit.name in {other.name for other in named}:
+            if unit.name in taken:
                 self.refuse("units", f"the name {quoted(unit.name)} stands twice among fields and units", index)
-            named += (NamedSpans(kind="named", name=unit.name, spans=self._find(index, unit, messages)),)
-        placed = sorted((s.message, s.start, s.end, n.name) for n in named for s in n.spans)
+            taken.add(unit.name)
+            found.append(NamedSpans(kind="named", name=unit.name, spans=self._find(index, unit, messages)))
+        placed = sorted((s.message, s.start, s.end, n.name) for n in found for s in n.spans)
         if len(placed) > MAX_SPANS:
             self.refuse("units", f"fields and units of {self.name} occur {len(placed):,} times; at most {MAX_SPANS:,}")
         for before, after in pairwise(placed):
             if before[0] == after[0] and after[1] < before[2]:
                 names = f"{quoted(before[3])} and {quoted(after[3])}"
                 self.refuse("units", f"{names} overlap in message {after[0] + 1} of {self.name}; make them disjoint")
-        return named
+        return tuple(found)
 
     def _find(self, index: int, unit: NamedUnit, messages: tuple[Message, ...]) -> tuple[Span, ...]:
         if (unit.text is None) == (unit.pattern is None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +45,9 @@ def read_rows(tree: Tree, path: tuple[Step, ...], name: str, folder: Path) -> It
 
 
 def _header(columns: list[str], source: str) -> list[str]:
-    for column in columns:
-        if columns.count(column) > 1:
-            refuse(source, 1, f"the column {quoted(column)} stands twice")
+    twice = (column for column, times in Counter(columns).items() if times > 1)
+    if (column := next(twice, None)) is not None:
+        refuse(source, 1, f"the column {quoted(column)} stands twice")
     if "id" not in columns:
         refuse(source, 1, 'the header has no column "id"; columns are separated by commas')
     return columns
