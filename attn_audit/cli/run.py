@@ -44,6 +44,7 @@ def run(
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="One question instead of a case file.")] = None,
     model: Annotated[str | None, typer.Option(help="A model folder, a .gguf file, or smollm2.")] = None,
+    model_key: Annotated[Path | None, typer.Option(help="Public key (PEM) that must have signed model.sig.")] = None,
     key: Annotated[
         Path | None, typer.Option(help="Private key to sign with; without it the audit is unsigned.")
     ] = None,
@@ -95,7 +96,7 @@ def run(
     settings, recorded = _printable(settings, recorded)
     name, origin = _model_name(model, case_file)
     signer = None if key is None else signing_key(key, passphrase_fd, os.environ)
-    located = locate(name)
+    located = locate(name, model_key)
     if out is not None and os.path.lexists(out):
         raise UsageError(f"output folder {out} exists already; name another with --out")
     host = this_host(settings.threads)

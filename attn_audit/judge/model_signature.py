@@ -1,0 +1,24 @@
+"""What a model's own signature says, in words for a reader who may take it for more than it is."""
+
+from __future__ import annotations
+
+from attn_audit.evidence.measured import ModelSignature
+
+_CHECKED = {
+    "given key": "by the key that the auditor gave; the signature holds",
+    "own certificate": "by the holder of the certificate of {identity} (sha256 {signer}); the signature holds, but "
+    "whether the certificate is genuine and valid was not checked",
+    "nothing": "by a key that is hinted at as {signer}; without the key the signature was not checked and vouches for "
+    "nobody",
+}
+
+
+def in_words(signature: ModelSignature | None) -> str:
+    """One sentence, for report and terminal."""
+    if signature is None:
+        return "none found"
+    said = _CHECKED[signature.checked_with].format(identity=signature.identity, signer=signature.signer)
+    if not signature.unsigned:
+        return f"{said}; it names exactly these files"
+    left_out = ", ".join(signature.unsigned)
+    return f"{said}; of these files it leaves out {left_out}"
