@@ -37,7 +37,7 @@ class ModelSignature(Record):
         description="whose signature it is: of the key that the auditor gave, or of the key in the certificate that "
         "came with it; nothing: it only hints at a key"
     )
-    signer: str = Field(description="sha256 of that certificate (DER), or the hint at the key")
+    signer: str = Field(description="sha256 of that certificate (DER) or of that key (PEM), or the hint at a key")
     identity: str | None = Field(description="whom that certificate names")
     unsigned: tuple[str, ...] = Field(description="files of the model that its signer left out")
 

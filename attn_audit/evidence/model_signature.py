@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from securesystemslib.dsse import Envelope
 
 from attn_audit.evidence.digest import parse_json, sha256
@@ -63,9 +63,8 @@ def _read(
         case _:
             raise EvidenceError("it is not a Sigstore bundle v0.3 with one signature of an in-toto statement")
     unsigned = _unsigned(_manifest(payload), files, whole=whole)
-    signer, identity, own = _signer(material)
-    used = given or own
-    if used is not None:
+    signer, identity, own = _signer(material) if given is None else (_fingerprint(given), None, None)
+    if (used := given or own) is not None:
         _verify(used, from_base64(signature, SIGNATURE), payload)
     return ModelSignature(
         sha256=sha256(data),
@@ -167,6 +166,11 @@ def _public_key(path: Path) -> ec.EllipticCurvePublicKey:
         raise UsageError(f"key {path} cannot be read: {error.strerror}") from None
     except (ValueError, TypeError, EvidenceError):
         raise UsageError(f"key {path} is not a public key in PEM on the curve P-256, P-384 or P-521") from None
+
+
+def _fingerprint(key: ec.EllipticCurvePublicKey) -> str:
+    """sha256 of the key in PEM, by which model_signing hints at it."""
+    return sha256(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
 
 
 def _on_known_curve(key: Any) -> ec.EllipticCurvePublicKey:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attn_audit.evidence.measured import ModelSignature
 
 _CHECKED = {
-    "given key": "by the key that the auditor gave; the signature holds",
+    "given key": "by the key that the auditor gave (sha256 {signer}); the signature holds",
     "own certificate": "by the holder of the certificate of {identity} (sha256 {signer}); the signature holds, but "
     "whether the certificate is genuine and valid was not checked",
     "nothing": "by a key that is hinted at as {signer}; without the key the signature was not checked and vouches for "
