@@ -19,7 +19,7 @@ def check_folder(folder: Path, names: frozenset[str]) -> None:
     """Refuse what would run foreign code, is no model, or takes weights from elsewhere. Raises UsageError."""
     if "config.json" not in names:
         raise UsageError(f"model folder {folder} has no config.json; give a folder in the Hugging Face layout")
-    for name in names & {"config.json", "tokenizer_config.json"}:
+    for name in sorted(names & {"config.json", "tokenizer_config.json"}):
         _check_configuration(folder, name, names)
     if _ADAPTER in names:
         raise UsageError(
