@@ -14,7 +14,7 @@ from attn_audit.evidence.host import Host, never_back
 
 _RECORDED_PACKAGES = ("torch", "transformers", "tokenizers", "icu4py", "jinja2", "weasyprint")
 # Variables that change which instructions compute the numbers, in how many parts or how exactly; with their values.
-_WITH_VALUE = (
+WITH_VALUE = (
     "ATEN_CPU_CAPABILITY",
     "CUBLAS_WORKSPACE_CONFIG",
     "DNNL_DEFAULT_FPMATH_MODE",
@@ -38,7 +38,7 @@ _WITH_VALUE = (
     "TORCH_BLAS_PREFER_CUBLASLT",
 )
 # Variables that bring in other code. Their values are paths, which may name a person: only that they are set.
-_WITHOUT_VALUE = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH")
+WITHOUT_VALUE = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH")
 _PLAIN = re.compile(r"[\w.,:=-]{1,32}", re.ASCII)
 
 
@@ -61,9 +61,9 @@ def this_host(threads: int | None) -> Host:
 
 
 def _variables(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for name in (*_WITH_VALUE, *_WITHOUT_VALUE):
+    for name in (*WITH_VALUE, *WITHOUT_VALUE):
         if value := environment.get(name):
-            shown = name in _WITH_VALUE and _PLAIN.fullmatch(value)
+            shown = name in WITH_VALUE and _PLAIN.fullmatch(value)
             yield name, value if shown else "set, value not recorded"
 
 
