@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 from securesystemslib.dsse import Envelope
 
 import audits
+from attn_audit.cli.main import main
 from attn_audit.evidence.digest import sha256
 from attn_audit.evidence.envelope import MEDIA_TYPE, PAYLOAD_TYPE, STATEMENT_TYPE
 from attn_audit.evidence.errors import UsageError
@@ -272,6 +273,51 @@ def test_the_audit_records_and_shows_it(model: Path, tmp_path: Path) -> None:
     html = (audit.case("first") / "report.html").read_text()
     assert "by the holder of the certificate of https://ci.example/&lt;b&gt;" in html
     assert "<b>" not in html.partition('id="model"')[2].partition("</section>")[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"unsigned": ("other.json",)}, {"identity": None}, {"checked_with": "nothing"}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_record_of_a_signature_that_cannot_be(audit: audits.Audit, tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Correctly signed by the auditor."""
+    before = audits.evidence_of(audit.case("first"))
+    said = ModelSignature(
+        sha256="00" * 32, checked_with="own certificate", signer="00" * 32, identity="somebody", unsigned=()
+    )
+    for values, code in (({}, None), (changes, 20)):
+        model = audits.changed(before.model, signature=audits.changed(said, **values))
+        audits.recase(audit.case("first"), audit.private, evidence={"model": model})
+        failed = audits.failures(audits.report(audit)).get(("first", "numbers"))
+        assert (failed is not None) == (code == 20)
+
+
+def test_the_command_line_takes_the_key(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signer, other = Signer(tmp_path), Signer(tmp_path, "other")
+    put(model, signer.sign(statement(model), signer.by_key()))
+
+    def command(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["attn-audit", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return ended.value.code or 0, " ".join(printed.out.split()), printed.err  # type: ignore[return-value]
+
+    code, out, _ = command("model", model, "--model-key", signer.public)
+    assert code == 0
+    assert "by the key that the auditor gave" in out
+    question = ("run", "--prompt", "Is it approved?", "--model", model, "--out", tmp_path / "out", "--format", "html")
+    code, out, error = command(*question, "--model-key", other.public)
+    assert (code, out) == (2, "")
+    assert error.startswith("error: model signature ")
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+    assert command(*question, "--model-key", signer.public)[0] == 0
+    [case] = (tmp_path / "out" / "cases").iterdir()
+    assert audits.evidence_of(case).model.signature == found(model, signer.public)
 
 
 # -- the real package -------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from attn_audit.evidence.statements import Subjects, Summary, summary
 from attn_audit.evidence.trust import TrustedKey
 from attn_audit.judge.belonging import check_belonging
 from attn_audit.judge.method import described
+from attn_audit.judge.model_signature import check_signature
 from attn_audit.judge.relevance import relevance
 from attn_audit.judge.shape import check_shape
 from attn_audit.judge.warnings import warnings
@@ -109,6 +110,7 @@ def _check_numbers(case: VerifiedCase) -> None:
         raise EvidenceError("the warnings do not follow from the recorded numbers")
     if evidence.model.root != root_of(evidence.model.files):
         raise EvidenceError("the model's root does not follow from its list of files")
+    check_signature(evidence.model)
 
 
 def _check_html(report: Report, name: str, case: VerifiedCase, files: dict[str, bytes]) -> None:
