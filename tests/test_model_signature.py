@@ -1,103 +1,30 @@
-"""``model.sig`` beside a model: what it says is read, checked as far as that is possible, shown, and never overrated;
-and files, root and manifest are those of the package model_signing itself."""
+"""``model.sig`` beside a model: what it says is read, checked as far as that is possible, shown, never overrated."""
 
 from __future__ import annotations
 
 import base64
-import json
 import shutil
-import subprocess
 import sys
-import venv
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from securesystemslib.dsse import Envelope
 
 import audits
 from attn_audit.cli.main import main
 from attn_audit.evidence.digest import sha256
-from attn_audit.evidence.envelope import MEDIA_TYPE, PAYLOAD_TYPE, STATEMENT_TYPE
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.identity import MANIFEST_TYPE, files_of, root_of
 from attn_audit.evidence.measured import ModelSignature
 from attn_audit.judge.model_signature import in_words
 from attn_audit.measure.model import locate
-
-COMMAND = str(Path(sys.executable).with_name("attn-audit"))
-# The package imports OpenSSL without naming pyopenssl among what it needs.
-MODEL_SIGNING = ("model-signing==1.1.1", "pyopenssl==26.4.0", "cryptography==50.0.2")
+from signatures import Signer, put, statement
 
 
 @pytest.fixture
 def model(tiny_model: Path, tmp_path: Path) -> Path:
     """A copy of the tiny model, to be signed."""
     return Path(shutil.copytree(tiny_model, tmp_path / "model"))
-
-
-class Signer:
-    """A key on P-256, its public half as a file, and the bundles that model_signing makes with it."""
-
-    def __init__(self, folder: Path, name: str = "signer") -> None:
-        self.private = ec.generate_private_key(ec.SECP256R1())
-        self.pem = self.private.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        self.public = folder / f"{name}.pem"
-        self.public.write_bytes(self.pem)
-
-    def by_key(self, hint: str | None = None) -> dict[str, Any]:
-        return {"publicKey": {"hint": hint or sha256(self.pem)}, "tlogEntries": []}
-
-    def by_certificate(self, *, chain: bool = True, name: str | None = None) -> dict[str, Any]:
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "models.example")])
-        made = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).serial_number(1)
-        made = made.not_valid_before(audits.START).not_valid_after(audits.START + timedelta(days=1))
-        made = made.public_key(self.private.public_key())
-        if name is not None:
-            made = made.add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(name)]), False)
-        raw = made.sign(self.private, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
-        one = {"rawBytes": base64.b64encode(raw).decode()}
-        return {"x509CertificateChain": {"certificates": [one]}} if chain else {"certificate": one}
-
-    def sign(self, statement: dict[str, Any], material: dict[str, Any]) -> dict[str, Any]:
-        payload = json.dumps(statement, indent=2).encode()
-        signature = self.private.sign(Envelope(payload, PAYLOAD_TYPE, {}).pae(), ec.ECDSA(hashes.SHA256()))
-        return {
-            "mediaType": MEDIA_TYPE,
-            "verificationMaterial": material,
-            "dsseEnvelope": {
-                "payload": base64.b64encode(payload).decode(),
-                "payloadType": PAYLOAD_TYPE,
-                "signatures": [{"sig": base64.b64encode(signature).decode(), "keyid": ""}],
-            },
-        }
-
-
-def statement(model: Path, **changes: Any) -> dict[str, Any]:
-    """What is signed: the list of the model's files, with some of its parts changed."""
-    files = files_of(model)
-    resources = [{"algorithm": "sha256", "digest": file.sha256, "name": file.name} for file in files]
-    resources = changes.pop("resources", resources)
-    root = sha256(b"".join(bytes.fromhex(one["digest"]) for one in resources))
-    serialization_said = {"method": "files", "hash_type": "sha256", "allow_symlinks": False, **changes}
-    return {
-        "_type": STATEMENT_TYPE,
-        "subject": [{"name": model.name, "digest": {"sha256": root}}],
-        "predicateType": MANIFEST_TYPE,
-        "predicate": {"serialization": serialization_said, "resources": resources},
-    }
-
-
-def put(model: Path, bundle: Any) -> None:
-    (model / "model.sig").write_text(json.dumps(bundle))
 
 
 def found(model: Path, key: Path | None = None) -> ModelSignature:
@@ -318,102 +245,3 @@ def test_the_command_line_takes_the_key(
     assert command(*question, "--model-key", signer.public)[0] == 0
     [case] = (tmp_path / "out" / "cases").iterdir()
     assert audits.evidence_of(case).model.signature == found(model, signer.public)
-
-
-# -- the real package -------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def model_signing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of an environment of its own that holds the package model-signing. Slow."""
-    folder = tmp_path_factory.mktemp("model-signing")
-    venv.create(folder, with_pip=True)
-    pip = (folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--quiet", "install")
-    subprocess.run([*pip, *MODEL_SIGNING], check=True, capture_output=True)
-    return folder / "bin"
-
-
-ASK = """
-import json, sys
-from model_signing import hashing
-from model_signing._signing.signing import Payload, dsse_payload_to_manifest
-pairs = lambda found: [[one.identifier, one.digest.digest_hex] for one in found.resource_descriptors()]
-found = hashing.hash(sys.argv[1])
-ours = dsse_payload_to_manifest(json.load(open(sys.argv[2])))
-payload = Payload(found).statement.pb
-print(json.dumps({"root": payload.subject[0].digest["sha256"], "files": pairs(found), "ours": pairs(ours),
-                  "name": ours.model_name}))
-"""
-ODD = (
-    "sub.txt",
-    "sub/a",
-    "sub/.gitignore",
-    "sub-/b",
-    "Sub/c",
-    "ä/ü.json",
-    "a b (1)",
-    "a'b",
-    "Z",
-    "0",
-    "sub/deep/x.bin",
-)
-
-
-@pytest.mark.slow
-class TestTheRealPackage:
-    @pytest.fixture
-    def odd(self, model: Path) -> Path:
-        for number in range(3):
-            (model / f"model-0000{number}-of-00003.safetensors").write_bytes(bytes([number]) * 3_000_000)
-        for name in (*ODD, ".git/HEAD", ".github/workflows/x.yml", ".gitattributes", ".gitignore"):
-            (model / name).parent.mkdir(parents=True, exist_ok=True)
-            (model / name).write_text(name)
-        return model
-
-    def test_root_files_and_manifest_are_the_same(self, odd: Path, tmp_path: Path, model_signing: Path) -> None:
-        """The manifest is that of a real audit; the package reads it and finds its root to follow."""
-        out = audits.make(tmp_path / "work", odd, None).out
-        asked = [model_signing / "python", "-c", ASK, odd, out / "model.manifest.json"]
-        said = json.loads(subprocess.run(asked, check=True, capture_output=True, text=True).stdout)
-        files = files_of(odd)
-        assert said["root"] == root_of(files)
-        assert said["files"] == [[file.name, file.sha256] for file in files]
-        assert said["ours"] == said["files"]
-        assert said["name"] == odd.name
-        assert set(ODD) < {name for name, _ in said["files"]}
-
-    @pytest.mark.parametrize("ignored", [(), ("--ignore-paths", "sub")], ids=["all", "but some"])
-    def test_its_signatures_are_read(
-        self, odd: Path, tmp_path: Path, model_signing: Path, ignored: tuple[str, ...]
-    ) -> None:
-        signer = Signer(tmp_path)
-        key = tmp_path / "key.pem"
-        key.write_bytes(
-            signer.private.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        raw = base64.b64decode(signer.by_certificate()["x509CertificateChain"]["certificates"][0]["rawBytes"])
-        certificate = tmp_path / "certificate.pem"
-        certificate.write_bytes(x509.load_der_x509_certificate(raw).public_bytes(serialization.Encoding.PEM))
-        ways = {
-            "given key": ("key",),
-            "own certificate": (
-                *("certificate", "--signing_certificate", certificate),
-                *("--certificate_chain", certificate),
-            ),
-        }
-        for checked_with, way in ways.items():
-            (odd / "model.sig").unlink(missing_ok=True)
-            paths = ("--private_key", key, "--signature", odd / "model.sig")
-            skipped = (ignored[0], odd / ignored[1]) if ignored else ()
-            signing = [model_signing / "model_signing", "sign", *way, odd, *paths, *skipped]
-            subprocess.run(signing, check=True, capture_output=True, text=True)
-            said = found(odd, signer.public if checked_with == "given key" else None)
-            assert said.checked_with == checked_with
-            assert {name.partition("/")[0] for name in said.unsigned} == ({"sub"} if ignored else set())
-        shown = subprocess.run([COMMAND, "model", odd], check=False, capture_output=True, text=True)
-        assert shown.returncode == 0, shown.stderr
-        assert "certificate of CN=models.example" in " ".join(shown.stdout.split())
-        (odd / "sub.txt").write_text("changed")
-        assert "'sub.txt' is not the file that was signed" in refusal(odd)
