@@ -233,12 +233,13 @@ def test_the_sample_audit_replays_in_a_fresh_environment(real_audit: Any, fresh_
     """Another installation, from the wheel; one processor instead of all, one thread, and three pieces in a pass where
     the audit had all of them. Nothing of this checkout is imported."""
     processor = min(os.sched_getaffinity(0))
+    start = f"import os, sys; os.sched_setaffinity(0, [{processor}]); os.execv(sys.argv[1], sys.argv[1:])"
     signers = ("--model", "smollm2", "--trust", real_audit.signers)
+    asked = (fresh_env / "attn-audit", "replay", real_audit.out, *signers, "--units", "3", "--json")
     done = subprocess.run(
-        [fresh_env / "attn-audit", "replay", real_audit.out, *signers, "--units", "3", "--json"],
+        [sys.executable, "-c", start, *asked],
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
         cwd=tmp_path,
-        preexec_fn=lambda: os.sched_setaffinity(0, {processor}),
         capture_output=True,
         text=True,
         check=False,
