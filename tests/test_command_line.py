@@ -27,7 +27,6 @@ import audits
 import tiny
 from attn_audit import batch
 from attn_audit.audit import Terms, audit_case
-from attn_audit.cli.host import this_host
 from attn_audit.cli.main import main
 from attn_audit.evidence.errors import Incomplete
 from attn_audit.evidence.measured import Evidence, Tool
@@ -604,32 +603,6 @@ def test_only_run_depends_on_the_moment(tmp_path: Path, tiny_model: Path) -> Non
         assert first.plan != second.plan, "the plan says when it was made"
         assert audits.changed(first, run=second.run, plan=second.plan) == second
         assert files(one / "cases" / case_id)["content.json"] == files(two / "cases" / case_id)["content.json"]
-
-
-def test_attack_54_offline_whatever_the_environment_says(
-    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: Any) -> None:
-        raise AssertionError("a connection was opened")
-
-    monkeypatch.setattr("socket.socket.connect", refuse)
-    monkeypatch.setattr("socket.getaddrinfo", refuse)
-    for name in ("HF_ENDPOINT", "HTTPS_PROXY", "https_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert audits.make(tmp_path, tiny_model, None, world=this_host(1)).seal.ok == 3
-    assert (os.environ["HF_HUB_OFFLINE"], os.environ["TRANSFORMERS_OFFLINE"]) == ("1", "1")
-    evidence = audits.evidence_of(tmp_path / "audit/cases/first")
-    assert ("network", "offline mode forced") in evidence.run.host
-
-
-def test_attack_57_no_variable_and_no_name_is_recorded(
-    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "0123456789abcdef-secret")
-    out = audits.make(tmp_path, tiny_model, None, world=this_host(1)).out
-    written = b"".join(files(out).values())
-    for secret in (b"0123456789abcdef-secret", str(tmp_path).encode(), os.uname().nodename.encode() + b"."):
-        assert secret not in written
 
 
 # -- processes: signals and full disks --------------------------------------------------------------------------------

@@ -16,14 +16,16 @@ import typer
 
 import audits
 from attn_audit.cases import SETTINGS, read_cases
+from attn_audit.cli.host import WITH_VALUE, WITHOUT_VALUE
 from attn_audit.cli.main import BROKEN_PIPE, INTERRUPTED, app
 from attn_audit.cli.signing import IDENTITY_VARIABLE, KEY_VARIABLE, PASSPHRASE_VARIABLE
 from attn_audit.evidence.digest import canonical
 from attn_audit.evidence.envelope import MEDIA_TYPE, PAYLOAD_TYPE, PREDICATE_TYPES, payload_of
 from attn_audit.evidence.errors import AuditError
-from attn_audit.evidence.identity import MANIFEST_TYPE
+from attn_audit.evidence.identity import IGNORED, MANIFEST_TYPE
 from attn_audit.evidence.measured import (
     Evidence,
+    ModelSignature,
 )
 from attn_audit.evidence.records import (
     Content,
@@ -168,6 +170,14 @@ def test_every_field_of_a_file_is_described(record: type[Record]) -> None:
     described = set(re.findall(r"`(\w+)`", EVIDENCE))
     assert set(record.model_fields) <= described
     assert record in PREDICATE_TYPES or record.model_fields["format"].default in EVIDENCE
+
+
+def test_what_is_recorded_of_model_and_machine_is_described() -> None:
+    signature = section(EVIDENCE, "The model")
+    assert set(ModelSignature.model_fields) <= set(first_column(signature))
+    assert set(re.findall(r"`([\w.]+)`", signature)) >= IGNORED
+    named = set(re.findall(r"`([A-Z][A-Z0-9_]+[A-Z0-9])`", section(EVIDENCE, "The machine")))
+    assert named == {*WITH_VALUE, *WITHOUT_VALUE}
 
 
 def test_every_type_is_described() -> None:

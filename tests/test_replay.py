@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -224,3 +225,30 @@ def test_the_sample_audit_replays_on_the_real_model(real_audit: Any) -> None:
     done = command(real_audit.out, "--model", "smollm2", "--trust", real_audit.signers, "--cases", "1", "--units", "3")
     assert done.returncode == 0, done.stderr
     assert "the same numbers" in " ".join(done.stdout.split())
+
+
+@pytest.mark.slow
+@pytest.mark.model
+def test_the_sample_audit_replays_in_a_fresh_environment(real_audit: Any, fresh_env: Path, tmp_path: Path) -> None:
+    """Another installation, from the wheel; one processor instead of all, one thread, and three pieces in a pass where
+    the audit had all of them. Nothing of this checkout is imported."""
+    processor = min(os.sched_getaffinity(0))
+    start = f"import os, sys; os.sched_setaffinity(0, [{processor}]); os.execv(sys.argv[1], sys.argv[1:])"
+    signers = ("--model", "smollm2", "--trust", real_audit.signers)
+    asked = (fresh_env / "attn-audit", "replay", real_audit.out, *signers, "--units", "3", "--json")
+    done = subprocess.run(
+        [sys.executable, "-c", start, *asked],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    replayed = Replay.model_validate(json.loads(done.stdout)).cases
+    assert {one.id for one in replayed} == {path.name for path in (real_audit.out / "cases").iterdir()}
+    for one in replayed:
+        assert len(one.units) == 3
+        assert one.outcome in {"identical", "within tolerance"}
+        assert one.largest is not None
+        assert one.largest < TOLERANCE["float32"] / 10, "far within it"

@@ -51,6 +51,7 @@ need_test() {
     need jq has_program jq
     need openssl has_program openssl
     need openssh-client has_program ssh-keygen
+    need strace has_program strace
 }
 
 # The command in front of apt-get, empty for root; fails where a password would be asked.

@@ -129,8 +129,9 @@ def _close(order: Order, planned: Planned, ended: tuple[SealedCase, ...], host: 
 
 
 def _root_now(model: LocatedModel) -> str | None:
-    """The model's files hashed again; None where they cannot be read any more."""
+    """The model's files hashed again; None where they cannot be read any more, or bear other names."""
     try:
-        return root_of(files_of(model.path))
+        files = files_of(model.path)
     except UsageError:
         return None
+    return root_of(files) if [file.name for file in files] == [file.name for file in model.files] else None

@@ -4,19 +4,48 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import time
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from attn_audit.evidence.host import Host
+from attn_audit.evidence.host import Host, never_back
 
 _RECORDED_PACKAGES = ("torch", "transformers", "tokenizers", "icu4py", "jinja2", "weasyprint")
+# Variables that change which instructions compute the numbers, in how many parts or how exactly; with their values.
+WITH_VALUE = (
+    "ATEN_CPU_CAPABILITY",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "DNNL_MAX_CPU_ISA",
+    "GOMP_CPU_AFFINITY",
+    "KMP_AFFINITY",
+    "MKL_CBWR",
+    "MKL_DYNAMIC",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "MKL_NUM_THREADS",
+    "NVIDIA_TF32_OVERRIDE",
+    "OMP_DYNAMIC",
+    "OMP_NUM_THREADS",
+    "OMP_PROC_BIND",
+    "OMP_THREAD_LIMIT",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_NUM_THREADS",
+    "PYTHONOPTIMIZE",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "TORCH_BLAS_PREFER_CUBLASLT",
+)
+# Variables that bring in other code. Their values are paths, which may name a person: only that they are set.
+WITHOUT_VALUE = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH")
+_PLAIN = re.compile(r"[\w.,:=-]{1,32}", re.ASCII)
 
 
 def this_host(threads: int | None) -> Host:
-    """This machine, now. No environment variable and no user or machine name is recorded."""
+    """This machine, now. No variable outside the two lists and no user or machine name is recorded."""
     return Host(
-        clock=lambda: datetime.now(UTC),
+        clock=never_back(lambda: datetime.now(UTC)),
         timer=time.monotonic,
         entropy=os.urandom,
         threads=threads or _processors(),
@@ -26,8 +55,16 @@ def this_host(threads: int | None) -> Host:
             ("processor", platform.machine()),
             *((name, _version(name)) for name in _RECORDED_PACKAGES),
             ("network", "offline mode forced"),
+            *_variables(os.environ),
         ),
     )
+
+
+def _variables(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name in (*WITH_VALUE, *WITHOUT_VALUE):
+        if value := environment.get(name):
+            shown = name in WITH_VALUE and _PLAIN.fullmatch(value)
+            yield name, value if shown else "set, value not recorded"
 
 
 def _processors() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,14 +11,18 @@ from rich.text import Text
 
 from attn_audit.cli.console import stderr, stdout
 from attn_audit.evidence.measured import ModelIdentity
+from attn_audit.judge.model_signature import in_words
 from attn_audit.reports.text import visible
 
 
-def model(path: Annotated[str, typer.Argument(help="A model folder, a .gguf file, or smollm2.")]) -> None:
+def model(
+    path: Annotated[str, typer.Argument(help="A model folder, a .gguf file, or smollm2.")],
+    model_key: Annotated[Path | None, typer.Option(help="Public key (PEM) that must have signed model.sig.")] = None,
+) -> None:
     """Identify a model: files, digests, architecture, and whether its attention can be suppressed, or why not."""
     from attn_audit.measure.model import load, locate  # noqa: PLC0415  (torch is needed only here)
 
-    located = locate(path)
+    located = locate(path, model_key)
     stderr().print(f"loading and probing {visible(located.name)} ...", markup=False)
     loaded = load(located, seed=0)
     _print(loaded.identity)
@@ -40,6 +45,7 @@ def _print(identity: ModelIdentity) -> None:
         ("context", f"{identity.context_length} tokens" if identity.context_length else "not stated"),
         ("chat template", identity.chat_template_sha256 or "none: plain completion"),
         ("licence", identity.licence or "not stated"),
+        ("signature", in_words(identity.signature)),
     ):
         facts.add_row(name, Text(visible(value), overflow="fold"))
     files = Table("sha256", "bytes", "file", box=None, pad_edge=False)

@@ -38,6 +38,7 @@ def run(
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="One question instead of a case file.")] = None,
     model: Annotated[str | None, typer.Option(help="A model folder, a .gguf file, or smollm2.")] = None,
+    model_key: Annotated[Path | None, typer.Option(help="Public key (PEM) that must have signed model.sig.")] = None,
     key: Annotated[
         Path | None, typer.Option(help="Private key to sign with; without it the audit is unsigned.")
     ] = None,
@@ -103,7 +104,7 @@ def run(
     out = _folder(out, plan, resume=resume)
     previous = None if previous_seal is None else _seal_digest(previous_seal)
     signer = given_key(key, passphrase_fd)
-    located = locate(name)
+    located = locate(name, model_key)
     host = this_host(settings.threads)
     set_threads(host.threads)
     recorded = (Setting(name="model", value=located.name, origin=origin), *recorded)

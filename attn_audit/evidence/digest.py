@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import rfc8785
@@ -14,21 +13,11 @@ from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.records import Case, Record
 
 R = TypeVar("R", bound=Record)
-_BLOCK = 1 << 20
 
 
 def sha256(data: bytes) -> str:
     """Hex digest of bytes."""
     return hashlib.sha256(data).hexdigest()
-
-
-def sha256_file(path: Path) -> str:
-    """Hex digest of a file, read in blocks."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def canonical(value: Record | dict[str, Any]) -> bytes:

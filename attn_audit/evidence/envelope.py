@@ -149,12 +149,12 @@ def _parts(data: bytes, what: str) -> tuple[bytes, bytes, set[str]]:
         } if not (no_key or no_material or no_field or no_part or no_other):
             if media_type != MEDIA_TYPE or payload_type != PAYLOAD_TYPE:
                 raise EvidenceError(f"{what} has another media type or payload type than a signed in-toto statement")
-            return _base64(payload, what), _base64(signature, what), {hint, key_id}
+            return from_base64(payload, what), from_base64(signature, what), {hint, key_id}
     raise EvidenceError(f"{what} is not a Sigstore bundle v0.3 with exactly one signature")
 
 
-def _base64(text: str, what: str) -> bytes:
-    """Standard base64 (RFC 4648, section 4) in its one canonical form."""
+def from_base64(text: str, what: str) -> bytes:
+    """Bytes of standard base64 (RFC 4648, section 4) in its one canonical form. Raises EvidenceError."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

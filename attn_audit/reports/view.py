@@ -13,6 +13,7 @@ from attn_audit.evidence.measured import (
     Signer,
 )
 from attn_audit.evidence.records import Content
+from attn_audit.judge import model_signature
 from attn_audit.judge.method import described, in_words
 from attn_audit.judge.relevance import told_apart
 from attn_audit.reports.answer_parts import PartView, Steps, part_views, step_views
@@ -63,6 +64,7 @@ class ReportView:
     method_changes: tuple[Setting, ...]
     method: str
     described: str
+    model_signature: str
     given: tuple[Setting, ...]
     hidden: int
     messages: tuple[MessageView, ...]
@@ -105,6 +107,7 @@ def report_view(content: Content, evidence: Evidence) -> ReportView:
         method_changes=_method_changes(evidence),
         method=in_words(evidence.method),
         described=described(evidence.method),
+        model_signature=model_signature.in_words(evidence.model.signature),
         given=tuple(setting for setting in evidence.settings if setting.origin != "default"),
         hidden=_hidden(content),
         messages=message_views(content, evidence, drawn),

@@ -23,6 +23,7 @@ from attn_audit.evidence.statements import (
 from attn_audit.evidence.trust import TrustedKey
 from attn_audit.judge.belonging import check_belonging, check_measured
 from attn_audit.judge.method import described
+from attn_audit.judge.model_signature import check_signature
 from attn_audit.judge.relevance import relevance
 from attn_audit.judge.shape import check_numbers, check_shape
 from attn_audit.judge.warnings import warnings
@@ -164,6 +165,7 @@ def _check_derived(evidence: Evidence) -> None:
         raise EvidenceError("the relevance does not follow from the recorded log-probabilities")
     if evidence.model.root != root_of(evidence.model.files):
         raise EvidenceError("the model's root does not follow from its list of files")
+    check_signature(evidence.model)
 
 
 def _check_html(report: Report, name: str, case: VerifiedCase, files: dict[str, bytes], asked: Asked) -> None:
