@@ -48,6 +48,7 @@ def verify_case(report: Report, folder: Path, trusted: tuple[TrustedKey, ...]) -
     with report.check(name, "numbers"):
         _check_numbers(case)
     _check_html(report, name, case, files)
+    _check_pdf(report, name, case, files)
     for asked in evidence.not_evaluated:
         report.note(name, "not evaluated", asked)
     if not evidence.method.default:
@@ -128,6 +129,27 @@ def _check_html(report: Report, name: str, case: VerifiedCase, files: dict[str, 
             raise EvidenceError("report.html was made with other templates than this version has")
         if html.report(case.content, evidence) != stored:
             raise EvidenceError("report.html does not follow from the evidence")
+
+
+def _check_pdf(report: Report, name: str, case: VerifiedCase, files: dict[str, bytes]) -> None:
+    """The PDF is read, and its text and attachment compared, since it cannot be drawn again without its fonts."""
+    stored, evidence, left_out = files.get(bundle.view_name("pdf")), case.evidence, 0
+    if stored is None:
+        return
+    if not report.passed(name, "numbers"):
+        report.note(name, "pdf", "PDF not compared: the numbers it would show do not hold")
+        return
+    if evidence.tool.version != __version__:
+        report.note(name, "pdf", f"PDF not compared: made by version {evidence.tool.version}")
+        return
+    from attn_audit.verify.pdf import check_pdf  # noqa: PLC0415 - loads pypdf, which only a PDF needs
+
+    with report.check(name, "pdf"):
+        if evidence.templates != template_digest():
+            raise EvidenceError("report.pdf was made with other templates than this version has")
+        left_out = check_pdf(stored, case.content, evidence)
+    if left_out:
+        report.note(name, "pdf", f"PDF compared but for {left_out} characters that fonts merge, stack or reorder")
 
 
 def check_exactly(found: frozenset[str], expected: frozenset[str]) -> None:
