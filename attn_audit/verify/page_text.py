@@ -212,7 +212,8 @@ class _Comparison:
         for fragment in block:
             said = self._fold(fragment.text)
             end = done + len(said)
-            expected, backwards = row.cells[at][done:end], any(row.backwards[at][done:end])
+            expected = row.cells[at][done:end]
+            backwards = any(row.backwards[at][done:end]) or _RIGHT_TO_LEFT.search(expected)
             if said != expected and not (backwards and self._reordered(fragment, expected)):
                 return None
             done = end

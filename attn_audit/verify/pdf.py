@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from attn_audit.evidence.records import Content
 from attn_audit.reports.html import page
 from attn_audit.reports.text import exact
 from attn_audit.verify.page_text import compare
-from attn_audit.verify.pdf_drawing import Drawing, drawing
+from attn_audit.verify.pdf_drawing import Drawing, Fragment, drawing
 
 _MAX_OBJECTS = 2_000_000  # values of all objects; a page has about 10,000
 _MAX_NOTICES = 4  # texts that look like the report's notice of missing glyphs; the case may hold others
@@ -193,19 +194,24 @@ def _check_margins(drawn: Drawing, content: Content, evidence: Evidence) -> None
     above = (f"Case {exact(content.case.id)}", f"evidence {sha256(canonical(evidence))}")
     for number, fragments in enumerate(drawn.margins, start=1):
         expected = (*above, f"Page {number} of {len(drawn.margins)}")
-        if any(one.hidden for one in fragments) or sorted(one.text for one in fragments) != sorted(expected):
+        if any(one.hidden for one in fragments) or sorted(map(_plain, fragments)) != sorted(expected):
             raise EvidenceError(f"report.pdf: page {number} has another margin than this report")
     # The two lines stand once, invisibly, in the page itself: the margins take them from there.
-    hidden = [fragment.text for fragment in drawn.fragments if fragment.hidden and fragment.text.strip()]
+    hidden = [_plain(fragment) for fragment in drawn.fragments if fragment.hidden and fragment.text.strip()]
     if hidden != list(above):
         said = next((text for text in hidden if text not in above), "")
         raise EvidenceError(f"report.pdf hides text that a reader must see: {said!r:.80}")
 
 
+def _plain(fragment: Fragment) -> str:
+    """The text without ligatures: their glyphs may stand for the letters, or for the one character of old encodings."""
+    return unicodedata.normalize("NFKC", fragment.text)
+
+
 def _check_text(found: _Read, content: Content, evidence: Evidence) -> int:
     """The text is that of the page; or of the page that names glyphs missing in the fonts, as only the PDF can know.
     Raises EvidenceError."""
-    said = "".join("".join(fragment.text for fragment in found.drawn.fragments).split())
+    said = "".join("".join(map(_plain, found.drawn.fragments)).split())
     plain = page(content, evidence, missing_glyphs=())
     pages = [plain]
     for number, names in _NOTICE.findall(said)[:_MAX_NOTICES]:
@@ -215,7 +221,7 @@ def _check_text(found: _Read, content: Content, evidence: Evidence) -> int:
             pages.append(page(content, evidence, missing_glyphs=(*named, *("",) * (int(number) - len(named)))))
     if found.drawn.pictures > len(_PICTOGRAPH.findall(plain)):
         raise EvidenceError("report.pdf holds more pictures than its text has emoji")
-    if any("".join(title.split()) not in said for title in found.bookmarks):
+    if any("".join(unicodedata.normalize("NFKC", title).split()) not in said for title in found.bookmarks):
         raise EvidenceError("report.pdf has a bookmark that is none of its headings")
     for one in pages[:-1]:
         try:

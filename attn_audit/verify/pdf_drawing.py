@@ -15,7 +15,6 @@ from pypdf import PageObject, PdfReader
 from pypdf.generic import (
     ByteStringObject,
     ContentStream,
-    DictionaryObject,
     IndirectObject,
     StreamObject,
     TextStringObject,
