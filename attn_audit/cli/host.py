@@ -9,12 +9,15 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from attn_audit.evidence.host import Host
+from attn_audit.evidence.records import ViewFormat
+from attn_audit.reports.pdf import drawn_with
 
 _RECORDED_PACKAGES = ("torch", "transformers", "tokenizers", "icu4py", "jinja2", "weasyprint")
 
 
-def this_host(threads: int | None) -> Host:
-    """This machine, now. No environment variable and no user or machine name is recorded."""
+def this_host(threads: int | None, views: tuple[ViewFormat, ...] = ()) -> Host:
+    """This machine, now. No environment variable and no user or machine name is recorded. Of what draws text, only when
+    a PDF is among the views."""
     return Host(
         clock=lambda: datetime.now(UTC),
         timer=time.monotonic,
@@ -25,6 +28,7 @@ def this_host(threads: int | None) -> Host:
             ("system", platform.system()),
             ("processor", platform.machine()),
             *((name, _version(name)) for name in _RECORDED_PACKAGES),
+            *(drawn_with() if "pdf" in views else ()),
             ("network", "offline mode forced"),
         ),
     )

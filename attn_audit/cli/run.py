@@ -98,7 +98,7 @@ def run(
     located = locate(name)
     if out is not None and os.path.lexists(out):
         raise UsageError(f"output folder {out} exists already; name another with --out")
-    host = this_host(settings.threads)
+    host = this_host(settings.threads, settings.views)
     set_threads(host.threads)
     recorded = (Setting(name="model", value=located.name, origin=origin), *recorded)
     order = batch.Order(case_file, located, settings, recorded, signer, out)
