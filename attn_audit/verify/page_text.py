@@ -27,7 +27,7 @@ _RIGHT_TO_LEFT = regex.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\U000108
 _LAM_AND_ALEFS = frozenset("لاآأإٱ")  # always drawn as one
 _PLAIN = regex.compile("[0-9A-Za-z]+")
 _MIRRORED = str.maketrans(")]}>»›⟩", "([{<«‹⟨")
-_SHOWN = 60  # characters of a text that an error quotes
+_SHOWN, _BEFORE = 60, 20  # characters of a text that an error quotes, and of them before the difference
 
 
 class _Page(HTMLParser):
@@ -172,16 +172,17 @@ class _Comparison:
             self._next += 1
         if not self._is_repeated(block[0]) and not self._found(block):
             said = self._fold("".join(fragment.text for fragment in block))
-            expected = self._rows[self._next].left if self._next < len(self._rows) else ""
+            left = self._rows[self._next].left if self._next < len(self._rows) else ""
+            expected = _quoted(left, said) if left else "the text ends"
             raise EvidenceError(
-                f"report.pdf does not follow from the evidence: page {block[0].page + 1} says "
-                f"{_quoted(said)} where {_quoted(expected) if expected else 'the text ends'} must stand"
+                f"report.pdf does not follow from the evidence: page {block[0].page + 1} says {_quoted(said, left)} "
+                f"where {expected} must stand (white space left out)"
             )
 
     def end(self) -> None:
         """Nothing of the page may be left. Raises EvidenceError."""
         if rest := next((row.left for row in self._rows[self._next :] if row.left), ""):
-            raise EvidenceError(f"report.pdf does not follow from the evidence: it leaves out {_quoted(rest)}")
+            raise EvidenceError(f"report.pdf does not follow from the evidence: it leaves out {_quoted(rest, rest)}")
 
     def _is_repeated(self, first: Fragment) -> bool:
         """Whether the block belongs to a table head that was found before and is drawn again on a further page."""
@@ -229,5 +230,9 @@ class _Comparison:
         return all(self._fold(word) in expected for word in words)
 
 
-def _quoted(text: str) -> str:
-    return f"“{visible(text[:_SHOWN])}{'…' if len(text) > _SHOWN else ''}”"
+def _quoted(text: str, other: str) -> str:
+    """The text from shortly before it differs from the other."""
+    differences = (at for at, (one, two) in enumerate(zip(text, other, strict=False)) if one != two)
+    begin = max(0, next(differences, 0) - _BEFORE)
+    shown = text[begin : begin + _SHOWN]
+    return f"“{'…' if begin else ''}{visible(shown)}{'…' if len(text) > begin + _SHOWN else ''}”"

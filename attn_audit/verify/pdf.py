@@ -103,7 +103,9 @@ def _read(data: bytes) -> _Read:
     except EvidenceError:
         raise
     except Exception as error:  # a damaged file makes the parser raise almost anything
-        raise EvidenceError(f"report.pdf cannot be read: {type(error).__name__}") from error
+        raise EvidenceError(
+            f"report.pdf cannot be read as one that this tool wrote ({type(error).__name__})"
+        ) from error
 
 
 def _taken_apart(reader: PdfReader) -> _Read:
