@@ -69,6 +69,11 @@ def test_the_file_is_tagged_and_names_its_language_and_profile(drawn: bytes) -> 
     assert re.search(r'pdfaid:conformance(>|=")A', metadata)
 
 
+def test_the_file_is_named_by_the_digest_of_its_evidence(case: tuple[Content, Evidence], drawn: bytes) -> None:
+    identifier = PdfReader(BytesIO(drawn)).trailer["/ID"][0]
+    assert identifier.original_bytes.hex() == sha256(canonical(case[1]))[:32]
+
+
 def test_qpdf_finds_nothing_wrong(path: Path, program: Callable[..., str]) -> None:
     assert "No syntax or stream encoding errors found" in run(program("qpdf"), "--check", path)
 

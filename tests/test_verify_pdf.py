@@ -118,6 +118,7 @@ def test_an_audit_with_pdfs_verifies(made_with_pdf: Audit) -> None:
 
 # -- another text -----------------------------------------------------------------------------------------------------
 
+HEAD = "<table><thead><tr><th>Approved by all</th></tr></thead></table>"
 TEXTS: dict[str, Callable[[str], str]] = {
     "a number": lambda page: re.sub(r'(data-label="Nats">.)(\d)', r"\g<1>9\2", page, count=1),
     "a sign": lambda page: page.replace('data-label="Nats">−', 'data-label="Nats">+', 1),
@@ -132,7 +133,9 @@ TEXTS: dict[str, Callable[[str], str]] = {
     "two cells exchanged": lambda page: _exchanged(page, "<td", 8, 9),
     "a row twice": lambda page: page.replace("</tbody>", "<tr><th>Name</th><td>x</td></tr></tbody>", 1),
     "a table head twice": lambda page: _exchanged(page, "<thead>", 1, 1, "<thead><tr><th>Rank</th></tr>"),
+    "a table head more": lambda page: page.replace("</h1>", f"</h1>{HEAD}"),
     "the last line": lambda page: page.replace("Text in boxes comes", "Text in boxes does not come"),
+    "the last line left out": lambda page: re.sub("<footer>.*</footer>", "", page),
     "the case": lambda page: page.replace('"running-case">Case loan-1', '"running-case">Case loan-2'),
     "the title": lambda page: page.replace("<title>Audit report", "<title>Approved report"),
     "a notice of missing glyphs": lambda page: page.replace(
