@@ -94,6 +94,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "looks like the notice": lambda: said("nothing", f"{NOTICE} {NOTICE}"),
     "long columns": lambda: said("x\n" * 200, "No. " * 190, case={"observed_answer": "y\n" * 19}),
     "long answers": lambda: said("x", "She has paid 2,900 euros. " * 300, case={"observed_answer": "No. " * 900}),
+    "a row over two pages": lambda: said("x", batch={"purpose": "Check what drives referrals. " * 300}),
     "many rows": lambda: said(" ".join(f"w{number}" for number in range(150))),
 }
 
