@@ -112,16 +112,32 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def made_audit(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A signed audit of three cases with the tiny model, HTML and (where its libraries are there) PDF: do not change
-    it, take ``audit``."""
+    """A signed audit of three cases with the tiny model, HTML only: do not change it, take ``audit``."""
     import audits  # noqa: PLC0415
-    from attn_audit.reports import pdf  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("made-audit")
     private = audits.key(folder)
-    views = "html,pdf" if pdf.missing_libraries() is None else "html"
-    finished = audits.make(folder, tiny_model, private, format=views)
-    return audits.Audit(finished.out, private)
+    return audits.Audit(audits.make(folder, tiny_model, private).out, private)
+
+
+@pytest.fixture(scope="session")
+def made_with_pdf(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A signed audit of two cases with HTML and PDF: do not change it, take ``audit_with_pdf``."""
+    import audits  # noqa: PLC0415
+    from attn_audit.reports import pdf  # noqa: PLC0415
+
+    if pdf.missing_libraries() is not None:
+        pytest.skip("the libraries of WeasyPrint are missing")
+    folder = tmp_path_factory.mktemp("printed-audit")
+    private = audits.key(folder)
+    cases = audits.THREE_CASES.rpartition("  - ")[0]
+    return audits.Audit(audits.make(folder, tiny_model, private, cases=cases, format="html,pdf").out, private)
+
+
+@pytest.fixture
+def audit_with_pdf(made_with_pdf: Any, tmp_path: Path) -> Any:
+    """A copy of the audit with PDFs, to be tampered with."""
+    return made_with_pdf.copied_to(tmp_path / "audit")
 
 
 @pytest.fixture

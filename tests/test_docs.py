@@ -128,10 +128,10 @@ def test_the_codes_of_the_checks_are_those_of_verify() -> None:
     assert {int(code) for code in rows} == {CHANGED, UNTRUSTED, NOT_AS_PLANNED, OTHER_MODEL}
 
 
-def test_every_check_that_verify_lists_is_described(made_audit: Any) -> None:
+def test_every_check_that_verify_lists_is_described(made_with_pdf: Any) -> None:
     rows = first_column(section(EVIDENCE, "What verify checks, in order"))
     described = {name for row in rows for name in row.partition(" (")[0].split(", ")}
-    found = {check.name for check in audits.report(made_audit).checks if check.outcome != "note"}
+    found = {check.name for check in audits.report(made_with_pdf).checks if check.outcome != "note"}
     assert {"signature" if name.startswith("signature of ") else name for name in found} <= described
 
 

@@ -56,12 +56,10 @@ def test_openssl_verifies_a_case(made_audit: Audit, bash: str, tmp_path: Path, c
 
 
 @pytest.mark.parametrize("name", ["content.json", "evidence.json", "report.html", "report.pdf"])
-def test_sha256sum_finds_one_changed_byte(audit: Audit, bash: str, tmp_path: Path, name: str) -> None:
-    path = audit.case("first") / name
-    if not path.exists():
-        pytest.skip("the libraries of WeasyPrint are missing")
+def test_sha256sum_finds_one_changed_byte(audit_with_pdf: Audit, bash: str, tmp_path: Path, name: str) -> None:
+    path = audit_with_pdf.case("first") / name
     flipped(path, path.stat().st_size // 2, 1)
-    done = run(bash, COMMANDS, path.parent, TRUSTED_PEM=audit.pem, WORK=tmp_path)
+    done = run(bash, COMMANDS, path.parent, TRUSTED_PEM=audit_with_pdf.pem, WORK=tmp_path)
     assert done.returncode != 0
     assert f"{name}: FAILED" in done.stdout
 

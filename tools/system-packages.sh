@@ -2,8 +2,9 @@
 # Makes sure that the operating system has what pip cannot bring.
 #
 #   tools/system-packages.sh venv      what `python -m venv` needs ($PYTHON names the interpreter)
-#   tools/system-packages.sh report    what WeasyPrint needs to write a PDF
-#   tools/system-packages.sh test      the same, and the programs that the tests run
+#   tools/system-packages.sh report    what WeasyPrint needs to write a PDF, and fonts for most scripts (43 MB)
+#   tools/system-packages.sh fonts     the same, and fonts for Chinese, Japanese and Korean (91 MB more)
+#   tools/system-packages.sh test      as for a report, and the programs that the tests run
 #
 # Missing packages are installed where that is possible without a question (Debian family, as root or with `sudo -n`).
 # Otherwise the line to type is printed. Exit: 0 all is there, 3 something is missing, 2 wrong usage.
@@ -40,7 +41,13 @@ need_report() {
     need libpangoft2-1.0-0 has_library libpangoft2-1.0.so.0
     need libharfbuzz-subset0 has_library libharfbuzz-subset.so.0
     need fontconfig has_program fc-list
-    need fonts-dejavu-core has_font 'DejaVu Sans'
+    # The report's own fonts come with it; these draw what a case says in other scripts than Latin, Greek and Cyrillic.
+    need fonts-noto-core has_font 'Noto Sans Devanagari'
+}
+
+need_fonts() {
+    need_report
+    need fonts-noto-cjk has_font 'Noto Sans CJK SC'
 }
 
 need_test() {
@@ -75,9 +82,9 @@ install_missing() {
 }
 
 case ${1:-} in
-    venv | report | test) ;;
+    venv | report | fonts | test) ;;
     *)
-        echo "usage: $0 venv|report|test" >&2
+        echo "usage: $0 venv|report|fonts|test" >&2
         exit 2
         ;;
 esac

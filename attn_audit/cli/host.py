@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from attn_audit.evidence.host import Host, never_back
+from attn_audit.evidence.records import ViewFormat
+from attn_audit.reports.pdf import drawn_with
 
 _RECORDED_PACKAGES = ("torch", "transformers", "tokenizers", "icu4py", "jinja2", "weasyprint")
 # Variables that change which instructions compute the numbers, in how many parts or how exactly; with their values.
@@ -42,8 +44,9 @@ WITHOUT_VALUE = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH")
 _PLAIN = re.compile(r"[\w.,:=-]{1,32}", re.ASCII)
 
 
-def this_host(threads: int | None) -> Host:
-    """This machine, now. No variable outside the two lists and no user or machine name is recorded."""
+def this_host(threads: int | None, views: tuple[ViewFormat, ...] = ()) -> Host:
+    """This machine, now. No variable outside the two lists and no user or machine name is recorded. Of what draws text,
+    only when a PDF is among the views."""
     return Host(
         clock=never_back(lambda: datetime.now(UTC)),
         timer=time.monotonic,
@@ -54,6 +57,7 @@ def this_host(threads: int | None) -> Host:
             ("system", platform.system()),
             ("processor", platform.machine()),
             *((name, _version(name)) for name in _RECORDED_PACKAGES),
+            *(drawn_with() if "pdf" in views else ()),
             ("network", "offline mode forced"),
             *_variables(os.environ),
         ),

@@ -105,7 +105,7 @@ def run(
     previous = None if previous_seal is None else _seal_digest(previous_seal)
     signer = given_key(key, passphrase_fd)
     located = locate(name, model_key)
-    host = this_host(settings.threads)
+    host = this_host(settings.threads, settings.views)
     set_threads(host.threads)
     recorded = (Setting(name="model", value=located.name, origin=origin), *recorded)
     order = batch.Order(case_file, located, settings, recorded, signer, out, previous)

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ctypes.util import find_library
 from datetime import UTC, datetime
+from functools import cache
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 from attn_audit.evidence.digest import canonical, sha256
 from attn_audit.evidence.errors import EvidenceError, UsageError
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
 from attn_audit.reports.html import page
+from attn_audit.reports.templates import templates_folder
 from attn_audit.reports.text import code_point
 
-_PACKAGES = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fontconfig fonts-dejavu-core"
+if TYPE_CHECKING:
+    from weasyprint.urls import URLFetcher
+
+FONTS = "DejaVu 2.37"  # those in templates/fonts
+_FONT_ADDRESS = "report-font:"  # no protocol that anything else answers
+_PACKAGES = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fontconfig"
 _NOTDEF = re.compile(r"\.notdef glyph .*\(U\+([0-9A-F]+)\)", re.DOTALL)
 
 
@@ -43,8 +53,19 @@ def missing_libraries() -> str | None:
     return None
 
 
+def drawn_with() -> tuple[tuple[str, str], ...]:
+    """What draws the text of a PDF and must be the same for the same bytes: names and versions."""
+    return (
+        ("fonts", f"{FONTS} (shipped); other scripts: those of the system"),
+        ("pango", _pango_version()),
+        ("harfbuzz", _loaded_version("harfbuzz", lambda library: _text(library.hb_version_string))),
+        ("fontconfig", _loaded_version("fontconfig", lambda library: _dotted(library.FcGetVersion(), 100))),
+    )
+
+
 def report(content: Content, evidence: Evidence) -> bytes:
-    """The report of one case as PDF. Two calls give the same bytes on one machine; fonts may differ between machines.
+    """The report of one case as PDF. Two calls give the same bytes where ``drawn_with`` and the system's fonts for
+    scripts that the shipped ones do not cover are the same.
 
     Raises UsageError when the libraries are missing, EvidenceError when content and evidence do not fit together.
     """
@@ -58,11 +79,10 @@ def report(content: Content, evidence: Evidence) -> bytes:
 
 def _draw(content: Content, evidence: Evidence, missing: tuple[str, ...]) -> tuple[bytes, tuple[str, ...]]:
     """The PDF of a page that names ``missing`` glyphs, and the code points that the fonts could not draw."""
-    from weasyprint import HTML, Attachment  # noqa: PLC0415
-    from weasyprint.urls import URLFetcher  # noqa: PLC0415
+    from weasyprint import CSS, HTML, Attachment  # noqa: PLC0415
+    from weasyprint.text.fonts import FontConfiguration  # noqa: PLC0415
 
-    # No protocol at all: the page needs nothing from outside, and the default fetcher reads local files (attack 34).
-    fetcher = URLFetcher(allowed_protocols=())
+    fetcher, fonts = _fetcher(), FontConfiguration()
     raw = canonical(evidence)
     finished = _time(evidence.run.finished)
     attachment = Attachment(
@@ -76,9 +96,37 @@ def _draw(content: Content, evidence: Evidence, missing: tuple[str, ...]) -> tup
     )
     with _listening() as collector:
         data: bytes = HTML(string=page(content, evidence, missing_glyphs=missing), url_fetcher=fetcher).write_pdf(
-            pdf_variant="pdf/a-3a", pdf_identifier=bytes.fromhex(sha256(raw))[:16], attachments=[attachment]
+            pdf_variant="pdf/a-3a",
+            pdf_identifier=bytes.fromhex(sha256(raw))[:16],
+            attachments=[attachment],
+            stylesheets=[CSS(string=_font_faces(), url_fetcher=fetcher, font_config=fonts)],
+            font_config=fonts,
         )
     return data, _missing_glyphs(collector.messages)
+
+
+def _fetcher() -> URLFetcher:
+    """Answers exactly the names of the shipped fonts, from memory. No protocol at all: the page needs nothing from
+    outside, and the default fetcher reads local files (attack 34)."""
+    from weasyprint.urls import URLFetcher, URLFetcherResponse  # noqa: PLC0415
+
+    class Fonts(URLFetcher):  # type: ignore[misc]  # weasyprint ships no types
+        def fetch(self, url: str, headers: object = None) -> URLFetcherResponse:
+            if (font := _fonts().get(url)) is not None:
+                return URLFetcherResponse(url, font)
+            return super().fetch(url, headers)
+
+    return Fonts(allowed_protocols=())
+
+
+@cache
+def _fonts() -> dict[str, bytes]:
+    """The shipped fonts by the address that the stylesheet gives them."""
+    return {_FONT_ADDRESS + path.name: path.read_bytes() for path in (templates_folder() / "fonts").glob("*.ttf")}
+
+
+def _font_faces() -> str:
+    return (templates_folder() / "fonts" / "fonts.css").read_text(encoding="utf-8")
 
 
 @contextmanager
@@ -109,3 +157,29 @@ def _time(text: str) -> datetime:
     if time is None or time.tzinfo is None:
         raise EvidenceError(f"evidence.json: run.finished is {text!r}, not an ISO 8601 time with its zone.")
     return time.astimezone(UTC)
+
+
+def _pango_version() -> str:
+    if missing_libraries() is not None:
+        return "not installed"
+    from weasyprint.text.ffi import pango  # noqa: PLC0415
+
+    return _dotted(pango.pango_version(), 100)
+
+
+def _loaded_version(name: str, read: Callable[[ctypes.CDLL], str]) -> str:
+    """The version that a C library says of itself."""
+    try:
+        return read(ctypes.CDLL(find_library(name)))
+    except (OSError, AttributeError):
+        return "not found"
+
+
+def _text(function: ctypes._NamedFuncPointer) -> str:
+    function.restype = ctypes.c_char_p
+    return bytes(function()).decode()
+
+
+def _dotted(number: int, base: int) -> str:
+    """``2.14.1`` for 21401 in base 100."""
+    return f"{number // base**2}.{number // base % base}.{number % base}"

@@ -41,7 +41,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
 
 
 def _counts(path: Path) -> bool:
-    return path.is_file() and path.name.endswith((".j2", ".css", ".toml"))
+    return path.is_file() and path.name.endswith((".j2", ".css", ".toml", ".ttf", ".txt"))
 
 
 @cache

@@ -21,6 +21,7 @@ from attn_audit.verify.case import check_exactly, verify_case
 from attn_audit.verify.listed import check_listed
 from attn_audit.verify.report import NotAsPlanned, Report
 from attn_audit.verify.signature import Opened, check_signer, moment, note_test_key, open_statement, statement_file
+from attn_audit.verify.views import NOT_ASKED
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def _check_pages(report: Report, batch: _Batch, asked: Asked) -> None:
     held = [report.passed(case_id, "numbers") for case_id in report.evidence]
     reason = None
     if not asked.views:
-        reason = "the reader asked for no comparison"
+        reason = NOT_ASKED
     elif seal.tool.version != __version__:
         reason = f"made by version {seal.tool.version}"
     elif len(held) != seal.ok or not all(held):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
-from attn_audit import __version__
 from attn_audit.evidence import bundle
 from attn_audit.evidence.digest import canonical, parse_canonical, sha256
 from attn_audit.evidence.errors import EvidenceError
@@ -27,11 +26,10 @@ from attn_audit.judge.model_signature import check_signature
 from attn_audit.judge.relevance import relevance
 from attn_audit.judge.shape import check_numbers, check_shape
 from attn_audit.judge.warnings import warnings
-from attn_audit.reports import html
-from attn_audit.reports.templates import template_digest
 from attn_audit.verify.asked import Asked
 from attn_audit.verify.report import WITHHELD, Report, VerifiedCase, WithheldCase
 from attn_audit.verify.signature import Opened, check_signer, note_test_key, open_statement, statement_file
+from attn_audit.verify.views import check_views
 
 
 def verify_case(report: Report, folder: Path, trusted: tuple[TrustedKey, ...], asked: Asked) -> None:
@@ -61,7 +59,7 @@ def verify_case(report: Report, folder: Path, trusted: tuple[TrustedKey, ...], a
         _check_derived(evidence)
         if evidence.warnings != warnings(case.content, evidence):
             raise EvidenceError("the warnings do not follow from the recorded numbers")
-    _check_html(report, name, case, files, asked)
+    check_views(report, name, case, files, wanted=asked.views)
     _say_what_it_is(report, name, evidence, opened)
 
 
@@ -166,31 +164,6 @@ def _check_derived(evidence: Evidence) -> None:
     if evidence.model.root != root_of(evidence.model.files):
         raise EvidenceError("the model's root does not follow from its list of files")
     check_signature(evidence.model)
-
-
-def _check_html(report: Report, name: str, case: VerifiedCase, files: dict[str, bytes], asked: Asked) -> None:
-    """The HTML is rendered again, with the verifier's own templates, and compared byte by byte."""
-    evidence = case.evidence
-    stored = files.get(bundle.view_name("html"))
-    if stored is None:
-        return
-    if (reason := why_not_drawn(report, name, evidence.tool.version, asked)) is not None:
-        report.note(name, "report", f"view not compared: {reason}")
-        return
-    with report.check(name, "report"):
-        if evidence.templates != template_digest():
-            raise EvidenceError("report.html was made with other templates than this version has")
-        if html.report(case.content, evidence) != stored:
-            raise EvidenceError("report.html does not follow from the evidence")
-
-
-def why_not_drawn(report: Report, name: str, version: str, asked: Asked) -> str | None:
-    """Why the views of a case cannot be drawn again and compared; None where they can."""
-    if not asked.views:
-        return "the reader asked for no comparison"
-    if not report.passed(name, "numbers"):
-        return "the numbers it would show do not hold"
-    return None if version == __version__ else f"made by version {version}"
 
 
 def check_exactly(found: frozenset[str], expected: frozenset[str]) -> None:
