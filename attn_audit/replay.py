@@ -5,14 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from attn_audit import __version__
 from attn_audit.evidence import bundle
 from attn_audit.evidence.digest import sha256
-from attn_audit.evidence.errors import CaseError, NotReplayed
+from attn_audit.evidence.errors import CaseError, EvidenceError, NotReplayed
 from attn_audit.evidence.host import Host
-from attn_audit.evidence.measured import Signer, Tool
-from attn_audit.evidence.records import Case, Prompt, Scores
+from attn_audit.evidence.measured import Evidence, Signer, Tool
+from attn_audit.evidence.records import Content, Prompt, Scores
 from attn_audit.evidence.settings import Settings
 from attn_audit.evidence.statements import Outcome, Replay, ReplayedCase
 from attn_audit.judge.belonging import recorded_settings
@@ -20,11 +21,11 @@ from attn_audit.judge.relevance import ranking, relevance_of_all
 from attn_audit.measure.answer import generate, score
 from attn_audit.measure.explain import Sweeps, check
 from attn_audit.measure.memory import as_memory_error
-from attn_audit.measure.model import LocatedModel, Model, load
-from attn_audit.measure.prompt import render, tokenise_answer
+from attn_audit.measure.model import LocatedModel, Model, load, load_tokenizer
+from attn_audit.measure.prompt import decode_answer, render, tokenise_answer
 from attn_audit.measure.sweep import Progress
 from attn_audit.measure.units import cut
-from attn_audit.verify.report import VerifiedCase
+from attn_audit.verify.report import OtherModel, Report, VerifiedCase
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.05}  # nats an answer token (docs/evidence.md, "Replay")
 
@@ -52,6 +53,42 @@ def replay(
             loaded = {wanted: load(model, settings.seed, settings.dtype, settings.device)}
         check(loaded[wanted], settings)
         yield _Again(loaded[wanted], case, settings, progress).measured(case_id, units, host.entropy(32))
+
+
+def retold(tokenizer: Any, content: Content, evidence: Evidence) -> Outcome | None:
+    """Whether text and token ids belong together, by the model's own tokenizer: which of prompt, answer, contrast and
+    units differs from the record; None: none does. Raises CaseError where the case cannot be rendered."""
+    case = content.case
+    prompt = render(tokenizer, case.messages, _date(content.prompt))
+    if prompt != content.prompt:
+        return "other prompt"
+    written = (
+        decode_answer(tokenizer, content.answer.ids) if case.answer is None else tokenise_answer(tokenizer, case.answer)
+    )
+    contrast = None if case.contrast is None else tokenise_answer(tokenizer, case.contrast)
+    if (written, contrast) != (content.answer, content.contrast):
+        return "other answer"
+    return None if cut(case, prompt, evidence.method.units) == evidence.units else "other pieces"
+
+
+def check_retold(report: Report, model: LocatedModel, subject: str) -> None:
+    """``attn-audit verify --model``: the model's files are the recorded ones, and each case's text and token ids belong
+    together. Each is a check in the report; of another model nothing is read. Raises UsageError as loading does."""
+    with report.check(subject, "model files"):
+        for case_id, evidence in report.evidence.items():
+            if (evidence.model.root, evidence.model.files) != (model.root, model.files):
+                raise OtherModel(f"case {case_id} was measured on other files than {model.name} has")
+    if not report.passed(subject, "model files"):
+        return
+    tokenizer = load_tokenizer(model)
+    for case_id, case in report.cases.items():
+        with report.check(case_id, "text and tokens"):
+            try:
+                different = retold(tokenizer, case.content, case.evidence)
+            except CaseError as error:
+                raise EvidenceError(f"the case cannot be rendered by this model: {error}") from None
+            if different is not None:
+                raise EvidenceError(f"the text is not that of the token ids: {different}, by the model's own tokenizer")
 
 
 def agrees(cases: Sequence[ReplayedCase]) -> bool:
@@ -98,22 +135,11 @@ class _Again:
 
     def _text(self) -> Outcome | None:
         """Prompt, answer and units made again from the case; which of them differs from the record."""
-        content, evidence = self._content, self._evidence
-        case, tokenizer = content.case, self._model.tokenizer
-        prompt = render(tokenizer, case.messages, _date(content.prompt))
-        if prompt != content.prompt:
-            return "other prompt"
-        if self._answer(case, prompt) != content.answer.ids:
-            return "other answer"
-        contrast = None if case.contrast is None else tokenise_answer(tokenizer, case.contrast)
-        if contrast != content.contrast:
-            return "other answer"
-        return None if cut(case, prompt, evidence.method.units) == evidence.units else "other pieces"
-
-    def _answer(self, case: Case, prompt: Prompt) -> tuple[int, ...]:
-        if case.answer is not None:
-            return tokenise_answer(self._model.tokenizer, case.answer).ids
-        return generate(self._model, prompt.ids, case.max_new_tokens)[0]
+        different = retold(self._model.tokenizer, self._content, self._evidence)
+        if different is None and self._content.case.answer is None:
+            prompt, most = self._content.prompt.ids, self._content.case.max_new_tokens
+            different = None if generate(self._model, prompt, most)[0] == self._content.answer.ids else "other answer"
+        return different
 
     def _numbers(self, chosen: Sequence[int]) -> tuple[float, bool]:
         """The largest difference of a token's log-probability, nats, and whether the chosen units rank alike."""

@@ -16,6 +16,7 @@ from rich.text import Text
 from attn_audit.cases import read_cases
 from attn_audit.cli.console import stdout
 from attn_audit.cli.host import this_host
+from attn_audit.evidence import bundle
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.trust import TrustedKey, read_allowed_signers, read_public_key, without_revoked
 from attn_audit.reports.text import visible
@@ -45,10 +46,13 @@ def verify(
         bool, typer.Option("--require-default-method", help="Fail where the method was changed.")
     ] = False,
     max_age: Annotated[str | None, typer.Option(help="Fail where a case is older: 30d, 12h or 45m.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The model: hash its files, render each prompt and compare its tokens.")
+    ] = None,
     no_rerender: Annotated[bool, typer.Option("--no-rerender", help="Do not draw the reports again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all checks as JSON.")] = False,
 ) -> None:
-    """Check an audit against the keys you trust. Needs no model."""
+    """Check an audit against the keys you trust. Needs no model, but with --model."""
     trusted = trusted_keys(trust, public_key)
     asked = Asked(
         cases=None if expect_cases is None else read_cases(expect_cases),
@@ -58,6 +62,8 @@ def verify(
         views=not no_rerender,
     )
     report = verify_audit(path, trusted if revoked is None else without_revoked(trusted, revoked), asked)
+    if model is not None:
+        _check_model(report, path, model)
     if as_json:
         checks = [asdict(check) for check in report.checks]
         said = {"exit_code": report.exit_code, "verdict": _verdict(report), "checks": checks}
@@ -65,6 +71,14 @@ def verify(
     else:
         _print(report)
     raise typer.Exit(report.exit_code)
+
+
+def _check_model(report: Report, path: Path, model: str) -> None:
+    from attn_audit.measure.model import locate  # noqa: PLC0415 - the model's libraries are needed only here
+    from attn_audit.replay import check_retold  # noqa: PLC0415
+
+    located = locate(model)
+    check_retold(report, located, "batch" if (path / bundle.CASES).is_dir() else path.resolve().name)
 
 
 def _digest(text: str) -> str:

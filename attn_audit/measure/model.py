@@ -117,17 +117,10 @@ def load(located: LocatedModel, seed: int, dtype: NumberFormat = "float32", devi
     """Load in float32 on the CPU and probe (measure/probe.py); then move to the device and to the number format that
     are asked for, and see there that suppression still cuts. Raises UsageError with the reason of a refusal."""
     where = find_device(device)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    try:
-        with _reading_blamed_on(located.path), read_once(), _alone(located) as seen:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(**seen.load_from)
-            network = _network(located, seen.load_from)
-            licence = _licence(seen)
-    except _RefusedByLibrary as error:
-        raise UsageError(f"model {located.path} cannot be loaded: {error}") from None
-    if not tokenizer.is_fast:
-        raise UsageError(f"model {located.path} has no fast tokenizer, so tokens cannot be mapped to characters")
+    with _reading(located) as seen:
+        tokenizer = _tokenizer(seen)
+        network = _network(located, seen.load_from)
+        licence = _licence(seen)
     network.eval()
     for parameter in network.parameters():
         parameter.requires_grad_(requires_grad=False)
@@ -139,20 +132,36 @@ def load(located: LocatedModel, seed: int, dtype: NumberFormat = "float32", devi
     return Model(network, tokenizer, identity, found, packed=pack(network))
 
 
-class _RefusedByLibrary(Exception):
-    """What the model library says of files it cannot read."""
+def load_tokenizer(located: LocatedModel) -> Any:
+    """The model's tokenizer without its weights. Raises UsageError with the reason of a refusal."""
+    with _reading(located) as seen:
+        return _tokenizer(seen)
 
 
 @contextmanager
-def _reading_blamed_on(path: Path) -> Iterator[None]:
-    """The libraries raise their own exceptions on broken files; they share no base below Exception."""
+def _reading(located: LocatedModel) -> Iterator[LocatedModel]:
+    """The model as the library may see it. Libraries raise their own exceptions on broken files, which share no base
+    below Exception; they become a UsageError."""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    refused = None
     try:
-        yield
+        with read_once(), _alone(located) as seen:
+            yield seen
     except UsageError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise _RefusedByLibrary(lines[0] if lines else type(error).__name__) from error
+        refused = lines[0] if lines else type(error).__name__
+    if refused is not None:
+        raise UsageError(f"model {located.path} cannot be loaded: {refused}")
+
+
+def _tokenizer(seen: LocatedModel) -> Any:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(**seen.load_from)
+    if not tokenizer.is_fast:
+        raise UsageError(f"model {seen.path} has no fast tokenizer, so tokens cannot be mapped to characters")
+    return tokenizer
 
 
 @contextmanager
