@@ -32,7 +32,7 @@ from attn_audit.evidence.store import StoredCases
 from attn_audit.evidence.sums import write_sums
 from attn_audit.evidence.trust import read_allowed_signers
 from attn_audit.measure.model import locate
-from attn_audit.reports import html
+from attn_audit.reports import html, pdf
 from attn_audit.reports.verify_page import verify_page
 from attn_audit.verify import verify
 from attn_audit.verify.report import Report
@@ -234,6 +234,8 @@ def recase(
     written = dict(files or {})
     if "report.html" not in written:
         written["report.html"] = html.report(new_content, new_evidence)
+    if bundle.view_name("pdf") in set(names) - set(written):
+        written[bundle.view_name("pdf")] = pdf.report(new_content, new_evidence)
     stored |= written
     for name, data in stored.items():
         (folder / name).write_bytes(data)

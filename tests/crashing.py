@@ -81,9 +81,9 @@ def essence(out: Path) -> dict[str, Any]:
     return found
 
 
-def later() -> Host:
-    """The clock of somebody who resumes an hour after; the salts come from the file that was kept."""
-    return audits.host(start=audits.START + timedelta(hours=1))
+def earlier() -> Host:
+    """The clock of somebody who resumes after it was set back an hour; the salts come from the file that was kept."""
+    return audits.host(start=audits.START - timedelta(hours=1))
 
 
 def main(model: Path, folder: Path, moments: list[int]) -> None:
@@ -107,7 +107,7 @@ def main(model: Path, folder: Path, moments: list[int]) -> None:
         out = folder / "work"
         ended = in_a_child(lambda: batch.run(order(out), audits.host(), batch.Watch()), moment, folder)  # noqa: B023
         said = {"moment": moment, "ended": ended, "interrupted": code(out), "cases": len(list(out.glob("cases/*")))}
-        resumed = in_a_child(lambda: batch.resume(order(out), later(), batch.Watch()), 0, folder)  # noqa: B023
+        resumed = in_a_child(lambda: batch.resume(order(out), earlier(), batch.Watch()), 0, folder)  # noqa: B023
         whole = resumed == 0 or ended == 0
         said |= {"resumed": resumed, "code": code(out), "equal": whole and essence(out) == essence(untouched)}
         print(json.dumps(said), flush=True)

@@ -18,7 +18,7 @@ import audits
 from attn_audit.cases import SETTINGS, read_cases
 from attn_audit.cli.host import WITH_VALUE, WITHOUT_VALUE
 from attn_audit.cli.main import BROKEN_PIPE, INTERRUPTED, app
-from attn_audit.cli.signing import IDENTITY_VARIABLE, KEY_VARIABLE, PASSPHRASE_VARIABLE
+from attn_audit.cli.signing import IDENTITY_VARIABLE, KEY_VARIABLE, MODEL_KEY_VARIABLE, PASSPHRASE_VARIABLE
 from attn_audit.evidence.digest import canonical
 from attn_audit.evidence.envelope import MEDIA_TYPE, PAYLOAD_TYPE, PREDICATE_TYPES, payload_of
 from attn_audit.evidence.errors import AuditError
@@ -149,7 +149,9 @@ def test_the_settings_are_those_of_the_code() -> None:
     ]
     assert rows == expected
     assert set(Settings.model_fields) <= set(SETTINGS)
-    assert {PASSPHRASE_VARIABLE, KEY_VARIABLE, IDENTITY_VARIABLE} <= set(re.findall(r"`(ATTN_AUDIT_\w+)`", README))
+    assert {PASSPHRASE_VARIABLE, KEY_VARIABLE, IDENTITY_VARIABLE, MODEL_KEY_VARIABLE} <= set(
+        re.findall(r"`(ATTN_AUDIT_\w+)`", README)
+    )
 
 
 def test_the_make_targets_are_those_of_the_makefile() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 import audits
 from attn_audit.cli.main import main
+from attn_audit.cli.signing import MODEL_KEY_VARIABLE
 from attn_audit.evidence.digest import sha256
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.measured import ModelSignature
@@ -233,15 +234,18 @@ def test_the_command_line_takes_the_key(
         printed = capsys.readouterr()
         return ended.value.code or 0, " ".join(printed.out.split()), printed.err  # type: ignore[return-value]
 
-    code, out, _ = command("model", model, "--model-key", signer.public)
+    monkeypatch.setenv(MODEL_KEY_VARIABLE, str(signer.public))
+    code, out, _ = command("model", model)
     assert code == 0
     assert "by the key that the auditor gave" in out
     question = ("run", "--prompt", "Is it approved?", "--model", model, "--out", tmp_path / "out", "--format", "html")
-    code, out, error = command(*question, "--model-key", other.public)
+    monkeypatch.setenv(MODEL_KEY_VARIABLE, str(other.public))
+    code, out, error = command(*question)
     assert (code, out) == (2, "")
     assert error.startswith("error: model signature ")
     assert len(error.splitlines()) == 1
     assert not (tmp_path / "out").exists()
-    assert command(*question, "--model-key", signer.public)[0] == 0
+    monkeypatch.setenv(MODEL_KEY_VARIABLE, str(signer.public))
+    assert command(*question)[0] == 0
     [case] = (tmp_path / "out" / "cases").iterdir()
     assert audits.evidence_of(case).model.signature == found(model, signer.public)

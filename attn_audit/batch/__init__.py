@@ -7,7 +7,8 @@ with the cases that have none.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from attn_audit.audit import forecast_case
 from attn_audit.batch import planning
@@ -15,10 +16,12 @@ from attn_audit.batch.cases import OUT_OF_MEMORY, run_cases
 from attn_audit.batch.order import Finished, Order, Watch
 from attn_audit.batch.planning import Planned
 from attn_audit.evidence import bundle
+from attn_audit.evidence.digest import parse_canonical
 from attn_audit.evidence.envelope import Statement
 from attn_audit.evidence.errors import CaseError, UsageError
-from attn_audit.evidence.host import Host
+from attn_audit.evidence.host import Host, never_back
 from attn_audit.evidence.identity import files_of, root_of
+from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Case
 from attn_audit.evidence.statements import Seal, SealedCase, seal_subjects
 from attn_audit.evidence.store import StoredCases
@@ -29,6 +32,7 @@ from attn_audit.measure.model import LocatedModel, Model, load
 from attn_audit.measure.planner import Planned as PlannedCase
 from attn_audit.reports import html
 from attn_audit.reports.verify_page import verify_page
+from attn_audit.verify.signature import moment
 
 __all__ = ["Finished", "Forecast", "Order", "Watch", "forecast", "plan", "resume", "run"]
 
@@ -84,9 +88,18 @@ def resume(order: Order, host: Host, watch: Watch) -> Finished:
         planned = planning.read_back(order, model.identity, order.out)
         watch.planned(planned.out, planned.digest)
         closing = (bundle.SUMS_SIGNATURE, bundle.SUMS, bundle.VERIFY_PAGE, order.name(bundle.SEAL), bundle.INDEX)
+        host = replace(host, clock=never_back(host.clock, _latest(planned)))
         bundle.remove_unfinished(planned.out)
         bundle.remove(planned.out, *closing)  # in the order that leaves no folder which looks whole and is not
         return _go_on(order, planned, model, host, watch)
+
+
+def _latest(planned: Planned) -> datetime:
+    """The last time that is recorded in a folder that is gone on with."""
+    folders = [planned.out / bundle.CASES / case.id for case in planned.plan.cases]
+    files = [folder / bundle.EVIDENCE for folder in folders if (folder / bundle.EVIDENCE).exists()]
+    stored = [parse_canonical(bundle.read_file(path), Evidence, path.name) for path in files]
+    return max(moment(time) for time in (planned.plan.created, *(one.run.finished for one in stored)))
 
 
 def _loaded(order: Order, watch: Watch) -> Model:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from attn_audit.cli.console import stderr, stdout
+from attn_audit.cli.signing import model_key
 from attn_audit.evidence.measured import ModelIdentity
 from attn_audit.judge.model_signature import in_words
 from attn_audit.reports.text import visible
@@ -17,12 +17,11 @@ from attn_audit.reports.text import visible
 
 def model(
     path: Annotated[str, typer.Argument(help="A model folder, a .gguf file, or smollm2.")],
-    model_key: Annotated[Path | None, typer.Option(help="Public key (PEM) that must have signed model.sig.")] = None,
 ) -> None:
     """Identify a model: files, digests, architecture, and whether its attention can be suppressed, or why not."""
     from attn_audit.measure.model import load, locate  # noqa: PLC0415  (torch is needed only here)
 
-    located = locate(path, model_key)
+    located = locate(path, model_key())
     stderr().print(f"loading and probing {visible(located.name)} ...", markup=False)
     loaded = load(located, seed=0)
     _print(loaded.identity)

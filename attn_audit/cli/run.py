@@ -16,7 +16,7 @@ from attn_audit.cli.console import advise, stderr, stdout
 from attn_audit.cli.forecast import print_forecast
 from attn_audit.cli.host import this_host
 from attn_audit.cli.progress import Stop, drawing, stopping_on_sigterm
-from attn_audit.cli.signing import given_key, signers_beside
+from attn_audit.cli.signing import given_key, model_key, signers_beside
 from attn_audit.evidence import bundle
 from attn_audit.evidence.digest import sha256
 from attn_audit.evidence.envelope import decode, payload_of
@@ -38,7 +38,6 @@ def run(
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="One question instead of a case file.")] = None,
     model: Annotated[str | None, typer.Option(help="A model folder, a .gguf file, or smollm2.")] = None,
-    model_key: Annotated[Path | None, typer.Option(help="Public key (PEM) that must have signed model.sig.")] = None,
     key: Annotated[
         Path | None, typer.Option(help="Private key to sign with; without it the audit is unsigned.")
     ] = None,
@@ -104,7 +103,7 @@ def run(
     out = _folder(out, plan, resume=resume)
     previous = None if previous_seal is None else _seal_digest(previous_seal)
     signer = given_key(key, passphrase_fd)
-    located = locate(name, model_key)
+    located = locate(name, model_key())
     host = this_host(settings.threads, settings.views)
     set_threads(host.threads)
     recorded = (Setting(name="model", value=located.name, origin=origin), *recorded)

@@ -14,9 +14,17 @@ from attn_audit.evidence.keys import SigningKey, is_encrypted, load_private, rea
 from attn_audit.evidence.trust import read_allowed_signers
 
 PASSPHRASE_VARIABLE = "ATTN_AUDIT_KEY_PASSPHRASE"  # noqa: S105  (the name of a variable)
+MODEL_KEY_VARIABLE = "ATTN_AUDIT_MODEL_KEY"
 KEY_VARIABLE, IDENTITY_VARIABLE = "ATTN_AUDIT_KEY_DATA", "ATTN_AUDIT_KEY_IDENTITY"
 _PASSPHRASE_LIMIT = 4096
 _DESCRIPTOR_LIMIT = 2**31 - 1
+
+
+def model_key() -> Path | None:
+    """The public key (PEM) that must have signed the ``model.sig`` beside a model; None where the environment names
+    none."""
+    path = os.environ.get(MODEL_KEY_VARIABLE)
+    return Path(path) if path else None
 
 
 def given_key(path: Path | None, passphrase_fd: int | None) -> SigningKey | None:

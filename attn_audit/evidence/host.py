@@ -25,10 +25,13 @@ class Host:
         return self.clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def never_back(clock: Clock) -> Clock:
-    """The same clock, which stands still where it would go back: a machine whose clock is set back during a run must
-    not record that a case ended before it was planned."""
-    latest = datetime.min.replace(tzinfo=UTC)
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def never_back(clock: Clock, since: datetime = _NEVER) -> Clock:
+    """The same clock, which stands still where it would go back, or before ``since``: a machine whose clock is set back
+    during a run, or before it is resumed, must not record that a case ended before it was planned."""
+    latest = since
 
     def forward() -> datetime:
         nonlocal latest

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import audits
 from attacks.scene import Command, Scene, Table
+from attn_audit.evidence.sums import write_sums
+from attn_audit.redact import redact
 
 REPEATED = '{"id": "a1", "prompt": "x"}\n{"id": "A1", "prompt": "y"}\n'
 ATTACKS = Table()
@@ -49,6 +51,27 @@ def run_twice(scene: Scene) -> Command:
 @attack(21, 22, "closes another plan")
 def seal_of_another_audit(scene: Scene) -> None:
     shutil.copyfile(scene.other.out / "seal.sigstore.json", scene.seal)
+
+
+@attack(20, 3, "WITHHELD since")
+def content_withheld_in_plain_sight(scene: Scene) -> None:
+    redact(scene.audit.out, "second", "why", scene.audit.private, scene.later)
+
+
+@attack(20, 20, "content.json is missing")
+def content_withheld_in_silence(scene: Scene) -> None:
+    (scene.first / "content.json").unlink()
+    write_sums(scene.audit.out, scene.audit.private)
+
+
+@attack(22, 22, "not byte for byte the planned file")
+def case_file_changed_after_the_run(scene: Scene) -> Command:
+    return scene.expecting(audits.THREE_CASES + "# afterwards\n")
+
+
+@attack(22, 22, "is another question")
+def question_changed_after_the_run(scene: Scene) -> Command:
+    return scene.expecting(audits.THREE_CASES.replace("is low", "is very low"))
 
 
 @attack(23, 2, "repeats")

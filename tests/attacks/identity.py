@@ -17,10 +17,12 @@ from attacks.scene import ATTESTATION, Command, Scene, Table
 from attn_audit.evidence.digest import canonical
 from attn_audit.evidence.envelope import Statement, payload_of, sign
 from attn_audit.evidence.statements import Summary
+from attn_audit.evidence.sums import sums
 from command_line import call
 
 ATTACKS = Table()
 attack = ATTACKS.row
+OLD = "2020-01-31T09:00:00Z"
 
 
 def _edit(path: Path, before: bytes, after: bytes) -> None:
@@ -55,11 +57,12 @@ def pdf_of_another_case(scene: Scene) -> None:
     shutil.copyfile(scene.audit.case("second") / "report.pdf", scene.first / "report.pdf")
 
 
-@attack(4, 20, "changed since sealing")
+@attack(4, 20, "signature of SHA256SUMS")
 def all_but_the_signatures_edited(scene: Scene) -> None:
     for path in scene.audit.out.rglob("*"):
-        if path.is_file() and not path.name.endswith(".sigstore.json"):
+        if path.is_file() and not path.name.endswith((".sigstore.json", "SHA256SUMS.sig")):
             audits.flipped(path, path.stat().st_size // 2, 1)
+    (scene.audit.out / "SHA256SUMS").write_bytes(sums(scene.audit.out))
 
 
 @attack(5, 21, "signed by a key that is not trusted")
@@ -84,6 +87,26 @@ def key_for_another_namespace(scene: Scene) -> Command:
     mine = scene.audit.signers.read_text()
     other = scene.forger.private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     return scene.verify_trusting(f"{mine.replace('attn-audit@v1', 'git')}{audits.PRINCIPAL} {other}\n")
+
+
+@attack(7, 22, "is another question")
+def old_report_for_a_new_question(scene: Scene) -> Command:
+    return scene.expecting(audits.THREE_CASES.replace("is high", "is rather high"))
+
+
+@attack(7, 22, "is older than asked for")
+def old_report(scene: Scene) -> Command:
+    earlier = audits.changed(audits.evidence_of(scene.first).run, started=OLD, finished=OLD)
+    audits.recase(scene.first, scene.audit.private, evidence={"run": earlier})
+    return (*scene.verify(scene.first), "--max-age", "30d")
+
+
+@attack(8, 21, "signed by a key that is revoked")
+def key_revoked(scene: Scene) -> Command:
+    public = scene.audit.private.private.public_key()
+    line = public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    (scene.folder / "revoked").write_text(f"{line} stolen\n")
+    return (*scene.verify(), "--revoked", scene.folder / "revoked")
 
 
 @attack(8, 21, "not valid at the claimed time")
@@ -191,6 +214,12 @@ def text_beside_the_tokens_of_another(scene: Scene) -> Command:
     return ("replay", scene.audit.out, "--trust", scene.audit.signers, "--model", scene.model)
 
 
+@attack(59, 20, "the text is not that of the token ids")
+def text_beside_the_tokens_of_another_by_the_model(scene: Scene) -> Command:
+    text_beside_the_tokens_of_another(scene)
+    return (*scene.verify(), "--model", scene.model)
+
+
 @attack(60, 20, "exactly the files of a case")
 def subject_left_out(scene: Scene) -> None:
     path = scene.first / ATTESTATION
@@ -208,3 +237,8 @@ def another_method(scene: Scene) -> Command:
     assert call("run", cases, "--model", scene.model, "--key", scene.audit.key, "--out", out, *options).code == 0
     assert "Method: changed from the default:" in (out / "cases" / "first" / "report.html").read_text(encoding="utf-8")
     return scene.verify(out)
+
+
+@attack(61, 22, "was measured by another method")
+def another_method_where_the_default_is_required(scene: Scene) -> Command:
+    return (*another_method(scene), "--require-default-method")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import audits
+from attn_audit.evidence.host import Host
 from attn_audit.evidence.keys import SigningKey
 from audits import Audit
 
@@ -34,6 +37,16 @@ class Scene:
     def verify(self, out: Path | None = None) -> Command:
         """What a reader types who trusts the signer."""
         return ("verify", out or self.audit.out, "--trust", self.audit.signers)
+
+    def expecting(self, cases: str) -> Command:
+        """The same by somebody who has the case file."""
+        (self.folder / "cases.yaml").write_text(cases)
+        return (*self.verify(), "--expect-cases", self.folder / "cases.yaml")
+
+    @property
+    def later(self) -> Host:
+        """After the audit was sealed, which it was today."""
+        return audits.host("later", datetime.now(UTC) + timedelta(hours=1))
 
     def verify_trusting(self, lines: str) -> Command:
         """The same with another trust store."""
