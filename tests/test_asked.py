@@ -294,3 +294,26 @@ def test_keys_in_the_environment_that_are_refused(
     assert reason in done.stderr
     assert private.strip() not in done.stderr
     assert not (tmp_path / "audit").exists()
+
+
+# -- the model's own tokenizer ----------------------------------------------------------------------------------------
+
+
+def test_the_model_renders_the_prompts_again(made_audit: Audit, tiny_model: Path, tmp_path: Path) -> None:
+    done = checked(made_audit, "--model", tiny_model)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("text and tokens") == 3
+    import tiny  # noqa: PLC0415
+
+    other = checked(made_audit, "--model", tiny.folder(tmp_path / "other", seed=1))
+    assert other.returncode == 23
+    assert "was measured on other files than other has" in other.stdout
+    assert "text and tokens" not in other.stdout, "of another model nothing is read"
+    assert checked(made_audit, "--model", tmp_path / "nothing").returncode == 2
+
+
+@pytest.mark.model
+def test_the_real_model_renders_the_prompts_again(real_audit: Audit) -> None:
+    done = checked(real_audit, "--model", "smollm2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("text and tokens") == len(list((real_audit.out / "cases").iterdir()))

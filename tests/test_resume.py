@@ -283,3 +283,25 @@ def test_an_unsigned_run_goes_on_too(work: Audit, tiny_model: Path) -> None:
     done = run(work, tiny_model, "--resume", "--out", work.out, key=False)
     assert done.returncode == 0, done.stderr
     assert audits.report(work).exit_code == 21
+
+
+@pytest.mark.model
+def test_a_plan_for_the_real_model_is_run_later(work: Audit) -> None:
+    question = (
+        "run",
+        "--prompt",
+        "Is a whale a fish?",
+        "--model",
+        "smollm2",
+        "--units",
+        "sentence",
+        "--checks",
+        "none",
+    )
+    command = [COMMAND, *question, "--format", "html", "--key", work.key]
+    for options in (("--plan-only", "--out", work.out), ("--plan", work.out / "plan.sigstore.json")):
+        done = subprocess.run(
+            [*map(str, (*command, *options))], cwd=work.key.parent, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert audits.report(work).exit_code == 0

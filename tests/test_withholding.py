@@ -323,3 +323,17 @@ def test_signing_a_redaction_is_signing(redacted: Audit) -> None:
     assert data == sign(
         audits.encode(audits.opened(redacted.case("second") / WITHHELD[2], Redaction)), redacted.private
     )
+
+
+@pytest.mark.model
+def test_a_real_case_is_handed_over_and_withheld(real_audit: Audit, tmp_path: Path) -> None:
+    copy = real_audit.copied_to(tmp_path / "audit")
+    case_id = sorted(path.name for path in (copy.out / "cases").iterdir())[0]
+    salt = audits.content_of(copy.case(case_id)).salt
+    assert command("extract", copy.out, tmp_path / "alone", "--case", case_id).returncode == 0
+    assert command("redact", copy.out, "--case", case_id, "--key", copy.key).returncode == 0
+    assert not any(salt.encode() in path.read_bytes() for path in copy.out.rglob("*") if path.is_file())
+    assert command("verify", copy.out, "--trust", copy.signers).returncode == 3
+    assert command("verify", tmp_path / "alone", "--trust", copy.signers).returncode == 0, (
+        "an earlier copy is untouched"
+    )
