@@ -436,7 +436,8 @@ def test_verify_as_json(attn_audit: Run, audit: Audit) -> None:
     ended = attn_audit("verify", audit.out, "--public-key", audit.pem, "--json")
     said = json.loads(ended.out)
     assert ended.code == said["exit_code"] == 20
-    assert [check["subject"] for check in said["checks"] if check["outcome"] == "failed"] == ["first"]
+    failed = [(check["subject"], check["name"]) for check in said["checks"] if check["outcome"] == "failed"]
+    assert failed == [("first", "digests"), ("batch", "SHA256SUMS")]
 
 
 def test_model(attn_audit: Run, tiny_model: Path) -> None:
@@ -684,7 +685,8 @@ def test_attack_52_full_disk_is_3_and_one_sentence(tmp_path: Path, tiny_model: P
     assert process.returncode == 3, err
     assert out == ""
     [error] = [line for line in err.splitlines() if line.startswith("error: ")]
-    assert "plan.sigstore.json cannot be written: File too large; nothing half written is left" in error
+    assert "model.manifest.json cannot be written: File too large; nothing half written is left" in error
+    assert not (tmp_path / "out.salts").exists()
     assert "Traceback" not in err
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
 

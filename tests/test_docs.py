@@ -169,7 +169,7 @@ def test_the_warnings_are_those_of_the_judge() -> None:
 
 @pytest.mark.parametrize("record", [Content, Evidence, *PREDICATE_TYPES], ids=lambda record: record.__name__)
 def test_every_field_of_a_file_is_described(record: type[Record]) -> None:
-    described = set(re.findall(r"`(\w+)`", EVIDENCE))
+    described = set(re.findall(r"`(\w+)`", EVIDENCE + PREDICATES))
     assert set(record.model_fields) <= described
     assert record in PREDICATE_TYPES or record.model_fields["format"].default in EVIDENCE
 

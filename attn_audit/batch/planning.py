@@ -16,7 +16,7 @@ from attn_audit.batch.order import Order
 from attn_audit.evidence import bundle
 from attn_audit.evidence.digest import canonical, parse_canonical, salted_case, salted_file, sha256
 from attn_audit.evidence.envelope import Statement, decode, open_bundle
-from attn_audit.evidence.errors import EvidenceError, UsageError
+from attn_audit.evidence.errors import EvidenceError, Incomplete, UsageError
 from attn_audit.evidence.host import Host
 from attn_audit.evidence.identity import manifest
 from attn_audit.evidence.measured import ModelIdentity, Tool
@@ -69,9 +69,13 @@ def make(order: Order, model: ModelIdentity, host: Host, *, announced: bool) -> 
     if os.path.lexists(_salts_file(out)):
         raise UsageError(f"{_salts_file(out)} belongs to an unfinished audit; remove it, or name another folder")
     bundle.create_folder(out)
-    bundle.write_file(_salts_file(out), canonical(Salts(salts=salts, previous=order.previous)), mode=0o600)
-    bundle.write_file(out / bundle.MANIFEST, manifest(model))
-    bundle.write_file(out / order.name(bundle.PLAN), stored)
+    try:
+        bundle.write_file(_salts_file(out), canonical(Salts(salts=salts, previous=order.previous)), mode=0o600)
+        bundle.write_file(out / bundle.MANIFEST, manifest(model))
+        bundle.write_file(out / order.name(bundle.PLAN), stored)
+    except Incomplete:
+        forget_salts(out)  # without a plan they are of no use
+        raise
     return Planned(out, plan, digest, salts, order.previous)
 
 
