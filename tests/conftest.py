@@ -155,6 +155,6 @@ def real_audit(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> An
     private = audits.key(folder)
     command = [str(Path(sys.executable).with_name("attn-audit")), "run", str(repository / "sample_cases/lending.yaml")]
     options = ["--model", "smollm2", "--key", str(private), "--out", str(folder / "audit"), "--format", "html"]
-    done = subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, check=False, timeout=1800)
     assert done.returncode == 0, done.stderr
     return audits.Audit(Path(done.stdout.strip()), private)

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from attn_audit.evidence.trust import read_allowed_signers
 from attn_audit.extract import extract
 from attn_audit.redact import redact
+from attn_audit.verify import verify
 from audits import START, Audit, flipped, host, key
 
 # As the design of the evidence gives them: nothing here is ours. $TRUSTED_PEM comes through another channel.
@@ -223,6 +225,21 @@ def test_the_commands_of_verify_md_hold_for_withheld_content_and_for_one_case(au
         target = alone.case(case_id) / "evidence.json"
         flipped(target, 300, 1)
         assert [one.returncode == 0 for one in followed(debian, alone)] == [True, False, False]
+
+
+def test_the_commands_of_verify_md_take_the_key_of_whoever_withheld(audit: Audit, debian: str, tmp_path: Path) -> None:
+    officer = Audit(audit.out, key(tmp_path, "officer", "privacy@bank.example"))
+    redact(audit.out, "second", None, officer.private, host("later", START + timedelta(hours=9)))
+    both = tmp_path / "both"
+    both.write_text(audit.signers.read_text() + officer.signers.read_text())
+    variables = {"TRUSTED_PEM": audit.pem, "TRUSTED_SIGNERS": both, "REDACTION_PEM": officer.pem}
+    extract(audit.out, "first", tmp_path / "alone")
+    for folder in (audit.out, tmp_path / "alone"):
+        for block in blocks(Audit(folder, audit.key)):
+            done = run(debian, block, folder, **variables)
+            assert done.returncode == 0, done.stderr
+        assert verify(folder, read_allowed_signers(both)).exit_code == (3 if folder == audit.out else 0)
+        assert verify(folder, read_allowed_signers(audit.signers)).exit_code == 21
 
 
 def test_after_the_key_has_expired_the_time_can_be_asked_for(made_audit: Audit, debian: str, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_the_pages_say_so(redacted: Audit) -> None:
     assert "erasure asked for, ticket 7" in index
     assert "cases/second/report" not in index
     page = " ".join((redacted.out / "VERIFY.md").read_text().split())
-    assert "The content of `second` is withheld since" in page
+    assert "The content of `second` is withheld by `audit@bank.example` since" in page
     assert "`evidence.json` must appear, and content.json, report.html" in page
 
 
