@@ -27,6 +27,7 @@ from attn_audit.evidence.records import Content, Record
 from attn_audit.evidence.statements import Summary, summary
 from attn_audit.evidence.trust import read_allowed_signers
 from attn_audit.reports import pdf
+from attn_audit.verify import pdf as reading
 from attn_audit.verify import verify
 from audits import Audit
 from command_line import CODES, call
@@ -40,7 +41,14 @@ cases:
   - {id: second, prompt: "Is it?", answer: "Yes, it is."}
 """
 WAYS = ("byte", "byte", "cut", "stretch", "spelling", "value", "exchange", "rename", "forge", "sign")
+_read_once = functools.cache(reading.check_pdf)
 Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+
+@pytest.fixture(autouse=True)
+def _each_pdf_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same PDF beside the same records is not read again: it takes a second, and most examples leave it alone."""
+    monkeypatch.setattr(reading, "check_pdf", _read_once)
 
 
 @pytest.fixture(scope="module")

@@ -39,6 +39,7 @@ from attn_audit.judge.relevance import relevance  # noqa: E402
 from attn_audit.judge.warnings import warnings  # noqa: E402
 from attn_audit.reports import html  # noqa: E402
 from attn_audit.reports.terminal import case_view  # noqa: E402
+from attn_audit.verify.asked import Asked  # noqa: E402
 from attn_audit.verify.case import verify_case  # noqa: E402
 from attn_audit.verify.report import Report  # noqa: E402
 from fuzz.parsers import KEY, TRUSTED, mutated  # noqa: E402
@@ -125,13 +126,13 @@ def fuzz_case(pair: Pair, folder: Path, chance: random.Random) -> str:
     subjects = tuple((name, sha256(data)) for name, data in files.items())
     audits.put(folder / "attestation.sigstore.json", Statement(subjects, summary(content, evidence)), KEY)
     report = Report()
-    verify_case(report, folder, TRUSTED)
+    verify_case(report, folder, TRUSTED, Asked())
     if not report.passed(folder.name, "numbers"):
         return "numbers do not hold"
     plan, seal = make_records.batch({folder.name: (content, evidence)})
     try:
         html.report(content, evidence)
-        html.index(plan, seal, {folder.name: (content, evidence)})
+        html.index(plan, seal, {folder.name: (content, evidence)}, {})
         Console(file=io.StringIO(), width=80).print(case_view(content, evidence, top=10, verified="x"))
     except AuditError:
         return "numbers hold, not drawn"
