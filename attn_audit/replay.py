@@ -75,6 +75,8 @@ def check_retold(report: Report, model: LocatedModel, subject: str) -> None:
     """``attn-audit verify --model``: the model's files are the recorded ones, and each case's text and token ids belong
     together. Each is a check in the report; of another model nothing is read. Raises UsageError as loading does."""
     with report.check(subject, "model files"):
+        if not report.evidence:
+            raise OtherModel("there is no evidence here to compare the model with")
         for case_id, evidence in report.evidence.items():
             if (evidence.model.root, evidence.model.files) != (model.root, model.files):
                 raise OtherModel(f"case {case_id} was measured on other files than {model.name} has")

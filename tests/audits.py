@@ -210,7 +210,7 @@ def reseal(out: Path, private: SigningKey, **changes: Any) -> Seal:
 def reindex(out: Path, seal: Seal) -> None:
     """The pages about the batch again, as they follow from the seal and what is there now."""
     plan = plan_of(out)
-    (out / bundle.VERIFY_PAGE).write_bytes(verify_page(plan, seal, ()))
+    (out / bundle.VERIFY_PAGE).write_bytes(verify_page(plan, seal, (), alone=False))
     (out / bundle.INDEX).write_bytes(html.index(plan, seal, StoredCases(out, seal), {}))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,14 +34,15 @@ class Ended:
         return lines[0].removeprefix("error: ")
 
 
-def call(*arguments: str | Path) -> Ended:
-    """``call("verify", folder, ...)``: how ``attn-audit verify folder ...`` ends, with no variable of ours set."""
+def call(*arguments: str | Path, **environment: str) -> Ended:
+    """``call("verify", folder, ...)``: how ``attn-audit verify folder ...`` ends, with no variable of ours set but
+    these."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("ATTN_AUDIT_")}
     out, err = io.StringIO(), io.StringIO()
     code: object = None
     with (
         mock.patch.object(sys, "argv", ["attn-audit", *map(str, arguments)]),
-        mock.patch.dict(os.environ, ours | {"COLUMNS": "80"}, clear=True),
+        mock.patch.dict(os.environ, ours | {"COLUMNS": "80"} | environment, clear=True),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
@@ -50,3 +52,9 @@ def call(*arguments: str | Path) -> Ended:
             code = ended.code
     assert isinstance(code, int)
     return Ended(code, out.getvalue(), err.getvalue())
+
+
+def completed(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The same on a wide terminal, as if it had been another process."""
+    ended = call(*arguments, **{"COLUMNS": "200"} | environment)
+    return subprocess.CompletedProcess(arguments, ended.code, ended.out, ended.err)

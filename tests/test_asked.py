@@ -24,19 +24,11 @@ from attn_audit.verify import verify
 from attn_audit.verify.asked import Asked
 from attn_audit.verify.report import Report
 from audits import Audit
-
-COMMAND = str(Path(sys.executable).with_name("attn-audit"))
+from command_line import completed
 
 
 def command(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ATTN_AUDIT_")}
-    return subprocess.run(
-        [COMMAND, *map(str, arguments)],
-        env=inherited | {"COLUMNS": "200"} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return completed(*arguments, **environment)
 
 
 def checked(audit: Audit, *options: str | Path) -> subprocess.CompletedProcess[str]:
@@ -62,7 +54,7 @@ def test_the_expected_cases(made_audit: Audit, cases: Path) -> None:
     done = checked(made_audit, "--expect-cases", cases)
     assert done.returncode == 0, done.stdout
     assert "expected cases" in done.stdout
-    assert asked(made_audit, made_audit.case("second"), cases=read_cases(cases)).exit_code == 0
+    assert asked(made_audit, made_audit.case("second"), cases=read_cases(cases)).exit_code == 22, "one case is not all"
 
 
 OTHER_CASES = {
@@ -310,6 +302,36 @@ def test_the_model_renders_the_prompts_again(made_audit: Audit, tiny_model: Path
     assert "was measured on other files than other has" in other.stdout
     assert "text and tokens" not in other.stdout, "of another model nothing is read"
     assert checked(made_audit, "--model", tmp_path / "nothing").returncode == 2
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="somebody else's rights can be taken by root only")
+@pytest.mark.parametrize("which", ["cases/first", "cases", "."])
+@pytest.mark.parametrize("mode", [0o000, 0o744])
+def test_folders_that_may_not_be_read(audit: Audit, which: str, mode: int) -> None:
+    """By somebody who is not root, to whom every folder is open."""
+    for path in (audit.out, *audit.out.parents):
+        if path.stat().st_uid == 0 and "pytest" in str(path):
+            path.chmod(0o755)
+    (audit.out / which).chmod(mode)
+    program = "import os, sys; os.setuid(65534); sys.argv = ['attn-audit', *sys.argv[1:]]; "
+    program += "from attn_audit.cli.main import main; main()"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"from attn_audit.cli import main as _; {program}",
+            "verify",
+            audit.out,
+            "--public-key",
+            audit.pem,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (audit.out / which).chmod(0o755)
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode in {2, 20, 22}
 
 
 @pytest.mark.model

@@ -23,6 +23,7 @@ from attn_audit.evidence.statements import Replay, ReplayedCase
 from attn_audit.evidence.trust import read_allowed_signers
 from attn_audit.judge.relevance import relevance
 from attn_audit.measure.model import locate
+from attn_audit.redact import redact
 from attn_audit.replay import TOLERANCE, agrees, choose, replay
 
 COMMAND = str(Path(sys.executable).with_name("attn-audit"))
@@ -210,6 +211,18 @@ def test_a_number_of_units_that_is_none(made: audits.Audit, tiny_model: Path, un
     done = command(made.out, "--model", tiny_model, "--trust", made.signers, f"--units={units}")
     assert done.returncode == UsageError.exit_code
     assert "give a number from 1 on, or all" in done.stderr
+
+
+def test_what_is_withheld_is_left_out(made: audits.Audit, tiny_model: Path, tmp_path: Path) -> None:
+    copy = made.copied_to(tmp_path / "audit")
+    redact(copy.out, "loan", None, copy.private, audits.host("later", audits.START.replace(hour=20)))
+    done = command(copy.out, "--model", tiny_model, "--trust", copy.signers)
+    assert done.returncode == 0, done.stderr
+    assert "loan: content withheld, so not measured" in done.stderr
+    redact(copy.out, "supplied", None, copy.private, audits.host("later", audits.START.replace(hour=20)))
+    none_left = command(copy.out, "--model", tiny_model, "--trust", copy.signers)
+    assert none_left.returncode == UsageError.exit_code
+    assert "no finished case to measure again" in none_left.stderr
 
 
 def test_another_model_on_the_command_line(made: audits.Audit, tmp_path: Path) -> None:

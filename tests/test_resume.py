@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -10,6 +11,7 @@ import stat
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ import pytest
 
 import audits
 from attn_audit.evidence.digest import sha256
+from attn_audit.redact import redact
 from audits import Audit
+from command_line import completed
 
 COMMAND = str(Path(sys.executable).with_name("attn-audit"))
 EVERY_CHANGE = 60  # of the file system that a batch of two cases makes: fewer than so many
@@ -32,19 +36,9 @@ def work(tmp_path: Path, tiny_model: Path) -> Audit:
 
 
 def run(work: Audit, model: Path, *options: str | Path, key: bool = True) -> subprocess.CompletedProcess[str]:
-    folder = work.key.parent
-    command = [COMMAND, "run", folder / "cases.yaml", "--model", model, "--format", "html", *options]
-    signing = ["--key", work.key] if key else []
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ATTN_AUDIT_")}
-    return subprocess.run(
-        [*map(str, command), *map(str, signing)],
-        cwd=folder,
-        env=environment | {"COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    signing = ("--key", work.key) if key else ()
+    with contextlib.chdir(work.key.parent):
+        return completed("run", "cases.yaml", "--model", model, "--format", "html", *options, *signing)
 
 
 def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
@@ -276,6 +270,79 @@ def test_finished_cases_are_kept_and_looked_at(work: Audit, tiny_model: Path) ->
     assert "first: finished before, checked and kept" in done.stderr
     assert (work.case("first") / "evidence.json").read_bytes() == evidence
     assert audits.report(work).exit_code == 0
+
+
+def sealed_and_stopped(work: Audit, model: Path) -> None:
+    """An audit whose run was stopped: sealed, its third case skipped, its salts beside it."""
+    assert run(work, model, "--out", work.out).returncode == 0
+    seal, kept = (
+        audits.seal_of(work.out),
+        [audits.content_of(work.case(one)).salt for one in ("first", "second", "third")],
+    )
+    shutil.rmtree(work.case("third"))
+    skipped = audits.changed(seal.cases[2], status="skipped", reason="stopped", attestation=None)
+    audits.reseal(work.out, work.private, cases=(*seal.cases[:2], skipped), ok=2, skipped=1)
+    salts = {"format": "attn-audit.salts/1", "salts": kept, "previous": None}
+    work.out.with_name("audit.salts").write_bytes(audits.canonical(salts))
+    assert audits.report(work).exit_code == 0
+
+
+def test_a_stopped_run_is_sealed_again_when_it_has_gone_on(work: Audit, tiny_model: Path) -> None:
+    sealed_and_stopped(work, tiny_model)
+    done = run(work, tiny_model, "--resume", "--out", work.out)
+    assert done.returncode == 0, done.stderr
+    assert audits.report(work).exit_code == 0
+    assert audits.seal_of(work.out).ok == 3
+
+
+def test_what_cannot_be_gone_on_with_is_left_as_it_is(work: Audit, tiny_model: Path) -> None:
+    """A damaged case is found before the seal is taken off."""
+    sealed_and_stopped(work, tiny_model)
+    audits.flipped(work.case("second") / "evidence.json", 200, 1)
+    before = {path: path.read_bytes() for path in work.out.rglob("*") if path.is_file()}
+    done = run(work, tiny_model, "--resume", "--out", work.out)
+    assert done.returncode == 20
+    assert before == {path: path.read_bytes() for path in work.out.rglob("*") if path.is_file()}
+
+
+def test_an_audit_is_not_gone_on_with_once_content_was_withheld(work: Audit, tiny_model: Path) -> None:
+    sealed_and_stopped(work, tiny_model)
+    redact(work.out, "second", None, work.private, audits.host("later", datetime.now(UTC) + timedelta(hours=1)))
+    done = run(work, tiny_model, "--resume", "--out", work.out)
+    assert done.returncode == 2
+    assert "without which it cannot be continued" in one_sentence(done)
+    assert audits.report(work).exit_code == 3
+
+
+@pytest.mark.parametrize("options", [("--plan", "plan.sigstore.json"), ("--resume", "--out", ".")])
+def test_from_within_the_folder(work: Audit, tiny_model: Path, options: tuple[str, ...]) -> None:
+    assert run(work, tiny_model, "--plan-only", "--out", work.out).returncode == 0
+    with contextlib.chdir(work.out):
+        done = completed("run", "../cases.yaml", "--model", tiny_model, "--format", "html", "--key", work.key, *options)
+    assert done.returncode == 0, done.stderr
+    assert audits.report(work).exit_code == 0
+    assert not work.out.with_name("audit.salts").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--plan", "x" * 5000), ("--resume", "--out", "x" * 300), ("--plan", "cases.yaml"), ("--out", "x" * 250)],
+)
+def test_paths_that_are_none(work: Audit, tiny_model: Path, options: tuple[str, ...]) -> None:
+    done = run(work, tiny_model, *options)
+    assert done.returncode in {2, 3}
+    assert one_sentence(done)
+
+
+def test_an_unsigned_case_that_was_changed_is_not_kept(work: Audit, tiny_model: Path) -> None:
+    assert run(work, tiny_model, "--plan-only", "--out", work.out, key=False).returncode == 0
+    salts = work.out.with_name("audit.salts").read_bytes()
+    assert run(work, tiny_model, "--resume", "--out", work.out, key=False).returncode == 0
+    work.out.with_name("audit.salts").write_bytes(salts)
+    (work.case("first") / "extra.txt").write_text("x")
+    done = run(work, tiny_model, "--resume", "--out", work.out, key=False)
+    assert done.returncode == 20
+    assert "first is not as it was signed" in one_sentence(done)
 
 
 def test_an_unsigned_run_goes_on_too(work: Audit, tiny_model: Path) -> None:

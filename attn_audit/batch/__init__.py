@@ -6,13 +6,13 @@ with the cases that have none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from attn_audit.audit import forecast_case
 from attn_audit.batch import planning
-from attn_audit.batch.cases import OUT_OF_MEMORY, run_cases
+from attn_audit.batch.cases import OUT_OF_MEMORY, check_kept, run_cases
 from attn_audit.batch.order import Finished, Order, Watch
 from attn_audit.batch.planning import Planned
 from attn_audit.evidence import bundle
@@ -74,32 +74,33 @@ def run(order: Order, host: Host, watch: Watch) -> Finished:
     planned = planning.make(order, model.identity, host, announced=False)
     watch.planned(planned.out, planned.digest)
     with bundle.locked(planned.out):
-        return _go_on(order, planned, model, host, watch)
+        return _go_on(order, planned, {}, model, host, watch)
 
 
 def resume(order: Order, host: Host, watch: Watch) -> Finished:
     """Go on with the folder ``order.out``, which holds a plan and perhaps finished cases: these are checked and kept,
     the others run. Raises UsageError where the order is not what was planned or another process is writing there,
     EvidenceError where what is there was changed."""
-    if order.out is None or not order.out.is_dir():
+    if order.out is None or not bundle.is_folder(order.out):
         raise UsageError(f"there is no folder {order.out} to go on with")
     with bundle.locked(order.out):
         model = _loaded(order, watch)
         planned = planning.read_back(order, model.identity, order.out)
         watch.planned(planned.out, planned.digest)
         closing = (bundle.SUMS_SIGNATURE, bundle.SUMS, bundle.VERIFY_PAGE, order.name(bundle.SEAL), bundle.INDEX)
+        kept = check_kept(order, planned)
         host = replace(host, clock=never_back(host.clock, _latest(planned)))
         bundle.remove_unfinished(planned.out)
         bundle.remove(planned.out, *closing)  # in the order that leaves no folder which looks whole and is not
-        return _go_on(order, planned, model, host, watch)
+        return _go_on(order, planned, kept, model, host, watch)
 
 
 def _latest(planned: Planned) -> datetime:
     """The last time that is recorded in a folder that is gone on with."""
     folders = [planned.out / bundle.CASES / case.id for case in planned.plan.cases]
     files = [folder / bundle.EVIDENCE for folder in folders if (folder / bundle.EVIDENCE).exists()]
-    stored = [parse_canonical(bundle.read_file(path), Evidence, path.name) for path in files]
-    return max(moment(time) for time in (planned.plan.created, *(one.run.finished for one in stored)))
+    stored = (parse_canonical(bundle.read_file(path), Evidence, path.name) for path in files)
+    return max((moment(one.run.finished) for one in stored), default=moment(planned.plan.created))
 
 
 def _loaded(order: Order, watch: Watch) -> Model:
@@ -109,8 +110,10 @@ def _loaded(order: Order, watch: Watch) -> Model:
     return model
 
 
-def _go_on(order: Order, planned: Planned, model: Model, host: Host, watch: Watch) -> Finished:
-    ended = tuple(run_cases(order, planned, model, host, watch))
+def _go_on(
+    order: Order, planned: Planned, kept: Mapping[str, SealedCase], model: Model, host: Host, watch: Watch
+) -> Finished:
+    ended = tuple(run_cases(order, planned, kept, model, host, watch))
     seal = _close(order, planned, ended, host)
     if not seal.skipped:
         planning.forget_salts(planned.out)
@@ -135,7 +138,7 @@ def _close(order: Order, planned: Planned, ended: tuple[SealedCase, ...], host: 
     )
     subjects = seal_subjects(seal, signed=order.signed, manifest=model_files)
     bundle.write_file(out / bundle.INDEX, html.index(planned.plan, seal, StoredCases(out, seal), {}))
-    bundle.write_file(out / bundle.VERIFY_PAGE, verify_page(planned.plan, seal, ()))
+    bundle.write_file(out / bundle.VERIFY_PAGE, verify_page(planned.plan, seal, (), alone=False))
     bundle.write_file(out / order.name(bundle.SEAL), order.seal_up(Statement(subjects, seal)))
     write_sums(out, order.key)
     return seal

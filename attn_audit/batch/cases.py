@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from attn_audit.audit import Terms, audit_case
 from attn_audit.batch.order import Order, Watch
@@ -10,12 +10,12 @@ from attn_audit.batch.planning import Planned
 from attn_audit.evidence import bundle
 from attn_audit.evidence.digest import canonical, salted_case, sha256
 from attn_audit.evidence.envelope import Statement
-from attn_audit.evidence.errors import CaseError, EvidenceError, Incomplete, Stopped, UntrustedSigner
+from attn_audit.evidence.errors import CaseError, EvidenceError, Incomplete, Stopped, UsageError
 from attn_audit.evidence.host import Host
 from attn_audit.evidence.measured import Evidence
-from attn_audit.evidence.records import Case, Content
+from attn_audit.evidence.records import Content
 from attn_audit.evidence.statements import SealedCase, summary
-from attn_audit.evidence.trust import TrustedKey
+from attn_audit.evidence.trust import own
 from attn_audit.measure.memory import as_memory_error
 from attn_audit.measure.model import Model
 from attn_audit.measure.sweep import Progress
@@ -28,9 +28,10 @@ OUT_OF_MEMORY = "out of memory, also for one piece at a time; shorten the case o
 _STOPPED = "the run was stopped before this case was finished"
 
 
-def run_cases(order: Order, planned: Planned, model: Model, host: Host, watch: Watch) -> Iterator[SealedCase]:
-    """How each planned case ended, in order; those whose folder is in place are not measured again. Raises
-    EvidenceError where such a folder is not what was signed."""
+def run_cases(
+    order: Order, planned: Planned, kept: Mapping[str, SealedCase], model: Model, host: Host, watch: Watch
+) -> Iterator[SealedCase]:
+    """How each planned case ended, in order; those that are kept are not measured again."""
     terms = Terms(
         tool=planned.plan.tool,
         plan=planned.digest,
@@ -43,9 +44,9 @@ def run_cases(order: Order, planned: Planned, model: Model, host: Host, watch: W
     )
     cases = order.cases.cases
     for number, (case, salt) in enumerate(zip(cases, planned.salts, strict=True), start=1):
-        if (planned.out / bundle.CASES / case.id).exists():
-            yield _kept(order, planned, case, salt)
+        if case.id in kept:
             watch.kept(case.id)
+            yield kept[case.id]
             continue
         watch.case_begins(case, number, len(cases))
         measured = None
@@ -70,19 +71,25 @@ def case_files(content: Content, evidence: Evidence) -> dict[str, bytes]:
     return {bundle.CONTENT: canonical(content), bundle.EVIDENCE: canonical(evidence), **rendered}
 
 
-def _kept(order: Order, planned: Planned, case: Case, salt: str) -> SealedCase:
-    """A case that was finished earlier, every byte of it checked as ``attn-audit verify`` does."""
-    folder = planned.out / bundle.CASES / case.id
-    own = () if order.key is None else (TrustedKey(order.key.private.public_key(), ()),)
-    report = verify(folder, own)
-    nobody = 0 if order.signed else UntrustedSigner.exit_code
-    found = report.cases.get(case.id)
-    if report.exit_code not in {0, nobody} or found is None:
-        raise EvidenceError(f"{folder} is not as it was signed; remove it to have the case measured again")
-    if found.evidence.plan != planned.digest or salted_case(salt, found.content.case) != salted_case(salt, case):
-        raise EvidenceError(f"{folder} belongs to another plan; remove it to have the case measured again")
-    attestation = bundle.read_file(folder / order.name(bundle.ATTESTATION))
-    return SealedCase(id=case.id, status="ok", attestation=sha256(attestation))
+def check_kept(order: Order, planned: Planned) -> dict[str, SealedCase]:
+    """The cases that were finished earlier, by id, every byte of them checked as ``attn-audit verify`` does. Raises
+    EvidenceError where one is not as it was signed, UsageError where its content was withheld since."""
+    kept = {}
+    for case, salt in zip(order.cases.cases, planned.salts, strict=True):
+        folder = planned.out / bundle.CASES / case.id
+        if not folder.exists():
+            continue
+        report = verify(folder, own(order.key))
+        if report.withheld:
+            raise UsageError(f"the content of {folder} was withheld since; this audit stays as it is")
+        found = report.cases.get(case.id)
+        if found is None or report.altered or (order.signed and report.exit_code):
+            raise EvidenceError(f"{folder} is not as it was signed; remove it to have the case measured again")
+        if found.evidence.plan != planned.digest or salted_case(salt, found.content.case) != salted_case(salt, case):
+            raise EvidenceError(f"{folder} belongs to another plan; remove it to have the case measured again")
+        attestation = bundle.read_file(folder / order.name(bundle.ATTESTATION))
+        kept[case.id] = SealedCase(id=case.id, status="ok", attestation=sha256(attestation))
+    return kept
 
 
 def _stopping(watch: Watch) -> Progress:

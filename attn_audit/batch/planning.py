@@ -22,7 +22,7 @@ from attn_audit.evidence.identity import manifest
 from attn_audit.evidence.measured import ModelIdentity, Tool
 from attn_audit.evidence.records import Record, Sha256
 from attn_audit.evidence.statements import Plan, PlannedCase, plan_subjects
-from attn_audit.evidence.trust import TrustedKey
+from attn_audit.evidence.trust import own
 
 _NO_PUNCTUATION = str.maketrans("", "", "-:")
 _IN_WORDS = {
@@ -66,11 +66,11 @@ def make(order: Order, model: ModelIdentity, host: Host, *, announced: bool) -> 
     stored = order.seal_up(Statement(plan_subjects(plan), plan))
     digest = sha256(stored)
     out = order.out or Path(f"audit-{plan.created.translate(_NO_PUNCTUATION)}-{digest[:8]}")
-    if os.path.lexists(_salts_file(out)):
-        raise UsageError(f"{_salts_file(out)} belongs to an unfinished audit; remove it, or name another folder")
+    if os.path.lexists(bundle.salts_file(out)):
+        raise UsageError(f"{bundle.salts_file(out)} belongs to an unfinished audit; remove it, or name another folder")
     bundle.create_folder(out)
     try:
-        bundle.write_file(_salts_file(out), canonical(Salts(salts=salts, previous=order.previous)), mode=0o600)
+        bundle.write_file(bundle.salts_file(out), canonical(Salts(salts=salts, previous=order.previous)), mode=0o600)
         bundle.write_file(out / bundle.MANIFEST, manifest(model))
         bundle.write_file(out / order.name(bundle.PLAN), stored)
     except Incomplete:
@@ -85,16 +85,16 @@ def read_back(order: Order, model: ModelIdentity, out: Path) -> Planned:
     name = order.name(bundle.PLAN)
     if not (out / name).exists():
         other = bundle.statement_name(bundle.PLAN, signed=not order.signed)
-        why = (
-            "its plan is by another signer" if (out / other).exists() else "it has no plan yet; remove it and run anew"
-        )
+        why = "its plan is by another signer" if (out / other).exists() else "it has no plan"
         raise UsageError(f"{out} cannot be continued: {why}")
     kept = _read_salts(out)
     salts = kept.salts
     stored = bundle.read_file(out / name)
     plan = _opened(order, stored, name)
+    if order.previous not in {None, kept.previous}:
+        raise UsageError(f"{out} cannot be continued: another previous seal was named when it was planned")
     if len(salts) != len(plan.cases):
-        raise EvidenceError(f"{_salts_file(out)} is not that of the plan beside it")
+        raise EvidenceError(f"{bundle.salts_file(out)} is not that of the plan beside it")
     if len(salts) == len(order.cases.cases):
         made = _plan(order, model, salts, plan.created, announced=plan.announced)
     else:
@@ -106,28 +106,24 @@ def read_back(order: Order, model: ModelIdentity, out: Path) -> Planned:
             raise UsageError(f"{out} cannot be continued: {words.format(stored=plan, made=made)}")
     if bundle.read_file(out / bundle.MANIFEST) != manifest(model):
         raise EvidenceError(f"{bundle.MANIFEST} lists other files than the model has")
-    return Planned(out, plan, sha256(stored), salts, order.previous or kept.previous)
+    return Planned(out, plan, sha256(stored), salts, kept.previous)
 
 
 def forget_salts(out: Path) -> None:
     """Every case has ended: what is left of the salts stands in the contents. Raises Incomplete."""
-    bundle.remove(out.parent, _salts_file(out).name)
+    salts = bundle.salts_file(out)
+    bundle.remove(salts.parent, salts.name)
 
 
 def _opened(order: Order, stored: bytes, name: str) -> Plan:
     if order.key is None:
         return decode(stored, Plan, name).predicate
-    own = TrustedKey(order.key.private.public_key(), ())
-    payload, _ = open_bundle(stored, (own,), name)
+    payload, _ = open_bundle(stored, own(order.key), name)
     return decode(payload, Plan, name).predicate
 
 
-def _salts_file(out: Path) -> Path:
-    return out.with_name(out.name + ".salts")
-
-
 def _read_salts(out: Path) -> Salts:
-    path = _salts_file(out)
+    path = bundle.salts_file(out)
     if not path.exists():
         raise UsageError(f"{out} is finished, or {path.name} beside it is gone, without which it cannot be continued")
     return parse_canonical(bundle.read_file(path), Salts, path.name)

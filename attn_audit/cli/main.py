@@ -27,7 +27,7 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141  # what a shell says of a program that SIGPIPE ended
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _MODEL_LIBRARIES = frozenset({"torch", "transformers", "gguf", "accelerate"})
-_INTERRUPTION = "interrupted; finished cases are kept, unsealed: the same command with --out FOLDER --resume goes on"
+_INTERRUPTION = "interrupted; a run goes on with --out FOLDER --resume, redact with the same command"
 
 app = typer.Typer(
     name="attn-audit",

@@ -10,7 +10,10 @@ import typer
 from attn_audit.cli.console import advise, stdout
 from attn_audit.cli.host import this_host
 from attn_audit.cli.signing import required_key
+from attn_audit.evidence.errors import UsageError
 from attn_audit.redact import redact as withhold
+
+_LONGEST_REASON = 500
 
 
 def redact(
@@ -21,6 +24,8 @@ def redact(
     passphrase_fd: Annotated[int | None, typer.Option(help="Read the key's passphrase from this descriptor.")] = None,
 ) -> None:
     """Remove what was said in a case from an audit; what was measured stays and verifies, as "content withheld" (3)."""
+    if reason is not None and (not reason.isprintable() or not 0 < len(reason) <= _LONGEST_REASON):
+        raise UsageError(f"the reason is refused: one line of at most {_LONGEST_REASON} printable characters")
     said = withhold(out, case, reason, required_key(key, passphrase_fd), this_host(None))
     stdout().print(str(out), markup=False, soft_wrap=True)
     advise(f"removed: {', '.join(said.withheld)} of case {case}; copies elsewhere are not touched")

@@ -96,7 +96,9 @@ def _count(units: str) -> int | None:
 def _require_verified(report: Report) -> None:
     """What does not verify is not worth measuring. Raises EvidenceError with the exit code of verify."""
     failed = [check for check in report.checks if check.outcome == "failed" and check.exit_code == report.exit_code]
-    if report.exit_code:
+    for case_id in report.withheld:
+        advise(f"{case_id}: content withheld, so not measured")
+    if failed:
         error = EvidenceError(
             f"not verified, so not measured: {failed[0].subject}: {failed[0].name}: {failed[0].detail}"
         )

@@ -135,15 +135,18 @@ def _require_one_of(modes: dict[str, bool]) -> None:
 def _folder(out: Path | None, plan: Path | None, *, resume: bool) -> Path | None:
     """Where the audit goes: a new folder, or the one that has the plan. Raises UsageError."""
     if plan is not None:
-        if not plan.is_file():
-            raise UsageError(f"there is no plan {plan}; give the file that --plan-only wrote")
+        names = {bundle.statement_name(bundle.PLAN, signed=signed) for signed in (True, False)}
+        if plan.name not in names or not os.path.lexists(plan):
+            raise UsageError(
+                f"{str(plan)[:200]} is no plan; give {' or '.join(sorted(names))} in the folder of --plan-only"
+            )
         if out is not None and out.resolve() != plan.parent.resolve():
             raise UsageError(f"a plan is run in its own folder, {plan.parent}; leave out --out")
         return plan.parent
     if resume and out is None:
         raise UsageError("--resume needs the folder of the interrupted run: give it with --out")
     if not resume and out is not None and os.path.lexists(out):
-        raise UsageError(f"output folder {out} exists already; name another with --out, or go on with it by --resume")
+        raise UsageError(f"output folder {out} exists already; name another, or go on with it by --resume")
     return out
 
 

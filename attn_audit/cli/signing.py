@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
@@ -61,7 +62,11 @@ def signing_key(path: Path, passphrase_fd: int | None, environment: Mapping[str,
     entries = [trusted for trusted in read_allowed_signers(signers) if trusted.key_id == unnamed.key_id]
     if not entries:
         raise UsageError(f"{signers} does not name the key {path}; it names another one")
-    return load_private(data, phrase, entries[0].principals[0], str(path))
+    now = datetime.now(UTC)
+    if not any(entry.covers(now) for entry in entries):
+        raise UsageError(f"{signers} says that the key is not valid now, so nobody would trust what it signs")
+    [valid, *_] = [entry for entry in entries if entry.covers(now)]
+    return load_private(data, phrase, valid.principals[0], str(path))
 
 
 def _is_file(path: Path) -> bool:

@@ -127,9 +127,10 @@ def _print(report: Report) -> None:
 
 def _verdict(report: Report) -> str:
     """One sentence; a batch that is genuine and not whole is not called plainly verified."""
+    alone = any(check.name in {"one case", "batch"} and check.outcome == "note" for check in report.checks)
+    if report.exit_code == 0 and alone:
+        return "VERIFIED, ONE CASE: it is genuine; the other cases of its batch are not here"
     unfinished = sum((check.name, check.outcome) == ("status", "note") for check in report.checks)
     if report.exit_code == 0 and unfinished:
-        return f"VERIFIED, INCOMPLETE: what is there is genuine, but {unfinished} cases failed or were skipped"
-    if report.exit_code == 0 and any(check.name == "one case" for check in report.checks):
-        return "VERIFIED, ONE CASE: it is genuine and of this batch; the other cases are not here"
+        return f"VERIFIED, INCOMPLETE: what is there is genuine, but failed or skipped: {unfinished}"
     return _VERDICTS[report.exit_code].format(withheld=len(report.withheld), cases=len(report.evidence))

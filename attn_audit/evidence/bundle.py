@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from attn_audit.evidence.errors import EvidenceError, Incomplete, UsageError
@@ -40,13 +40,34 @@ def statement_name(stem: str, *, signed: bool) -> str:
     return stem + (SIGNED if signed else UNSIGNED)
 
 
+def statement_file(folder: Path, stem: str) -> Path:
+    """The signed file of that statement, or the unsigned one where only that exists."""
+    unsigned = folder / statement_name(stem, signed=False)
+    signed = folder / statement_name(stem, signed=True)
+    return unsigned if os.path.lexists(unsigned) and not os.path.lexists(signed) else signed
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it can be seen to be one: no error for a path that is too long or may not be looked at."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def salts_file(out: Path) -> Path:
+    """Beside the folder of an audit that is not finished: the salts of its planned cases (batch/planning.py)."""
+    whole = out.resolve()
+    return whole.with_name(whole.name + ".salts")
+
+
 def create_folder(out: Path) -> None:
     """A new, empty audit folder. Raises UsageError where something stands there already."""
     try:
         out.mkdir(parents=True)
         (out / CASES).mkdir()
     except FileExistsError:
-        raise UsageError(f"output folder {out} exists already; name another with --out") from None
+        raise UsageError(f"output folder {out} exists already; name another") from None
     except OSError as error:
         raise UsageError(f"output folder {out} cannot be made: {error.strerror}") from None
 
@@ -84,8 +105,16 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o666) -> None:
             os.fsync(file.fileno())
         pending.replace(path)
     except OSError as error:
-        pending.unlink(missing_ok=True)
+        _drop(pending)
         raise Incomplete(f"{path.name} cannot be written: {error.strerror}; nothing half written is left") from None
+    except BaseException:
+        _drop(pending)
+        raise
+
+
+def _drop(pending: Path) -> None:
+    with suppress(OSError):
+        pending.unlink(missing_ok=True)
 
 
 def write_case(out: Path, case_id: str, files: Mapping[str, bytes]) -> None:

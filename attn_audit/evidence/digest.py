@@ -30,6 +30,12 @@ def salted_text(salt: str, text: str) -> str:
     return sha256(bytes.fromhex(salt) + text.encode())
 
 
+def salted_view(salts: tuple[str, ...]) -> str:
+    """What a page carries so that its own digest cannot be guessed back to the text that it shows: the sha256 of the
+    salts of its cases, none of which is left when their content is withheld."""
+    return sha256(b"view" + b"".join(bytes.fromhex(salt) for salt in salts))
+
+
 def salted_case(salt: str, case: Case) -> str:
     """The digest under which the plan knows a case."""
     return sha256(bytes.fromhex(salt) + canonical(case))

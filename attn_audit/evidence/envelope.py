@@ -43,14 +43,6 @@ class Statement(Generic[P]):
     predicate: P
 
 
-@dataclass(frozen=True)
-class Verified(Generic[P]):
-    """A statement whose signature, by ``key``, was checked over the exact bytes it was read from."""
-
-    statement: Statement[P]
-    key: TrustedKey
-
-
 def encode(statement: Statement[P]) -> bytes:
     """The statement's RFC 8785 bytes: what is signed."""
     return canonical(

@@ -3,6 +3,7 @@ signing and verifying use the same functions."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
@@ -154,6 +155,13 @@ def seal_subjects(seal: Seal, *, signed: bool, manifest: bytes) -> Subjects:
         (f"{CASES}/{case.id}/{attestation}", case.attestation) for case in seal.cases if case.attestation is not None
     )
     return ((plan, seal.plan), (MANIFEST, sha256(manifest)), *finished)
+
+
+def last_change(seal: Seal, redactions: Iterable[Redaction]) -> tuple[Signer | None, str]:
+    """Who changed an audit last, and so signed its list of files, and when: whoever sealed it, or withheld a content
+    since."""
+    last = max(redactions, key=lambda one: one.created, default=None)
+    return (seal.signer, seal.finished) if last is None else (last.signer, last.created)
 
 
 def redaction_subjects(case_id: str, attestation: bytes) -> Subjects:

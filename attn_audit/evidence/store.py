@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -24,7 +25,7 @@ class StoredCases(Mapping[str, Measured]):
     def __init__(self, out: Path, seal: Seal) -> None:
         self._folder = out / bundle.CASES
         finished = (case.id for case in seal.cases if case.status == "ok")
-        self._ids = tuple(case_id for case_id in finished if (self._folder / case_id / bundle.CONTENT).exists())
+        self._ids = tuple(case_id for case_id in finished if os.path.lexists(self._folder / case_id / bundle.CONTENT))
 
     def __getitem__(self, case_id: str) -> Measured:
         if case_id not in self._ids:
@@ -43,9 +44,11 @@ class StoredCases(Mapping[str, Measured]):
 
 
 def stored_statement(folder: Path, stem: str, kind: type[P]) -> P:
-    """What a signed file says. Raises EvidenceError."""
-    name = bundle.statement_name(stem, signed=True)
-    return decode(payload_of(bundle.read_file(folder / name), name), kind, name).predicate
+    """What a statement's file says, signed or not. Raises EvidenceError."""
+    path = bundle.statement_file(folder, stem)
+    data = bundle.read_file(path)
+    payload = payload_of(data, path.name) if path.name.endswith(bundle.SIGNED) else data
+    return decode(payload, kind, path.name).predicate
 
 
 def stored_redactions(out: Path, seal: Seal) -> dict[str, Redaction]:
@@ -55,5 +58,5 @@ def stored_redactions(out: Path, seal: Seal) -> dict[str, Redaction]:
     return {
         case_id: stored_statement(folder, bundle.REDACTION, Redaction)
         for case_id, folder in folders.items()
-        if (folder / name).exists()
+        if os.path.lexists(folder / name)
     }

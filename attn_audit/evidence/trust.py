@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.keys import NAMESPACE, key_id
+from attn_audit.evidence.keys import NAMESPACE, SigningKey, key_id
 
 _LIMIT = 1 << 20
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")  # all but the tab, which separates
@@ -71,6 +71,11 @@ def entries_that_signed(trusted: tuple[TrustedKey, ...], signature: bytes, messa
             continue
         return tuple(entry for entry in trusted if entry.key_id == key.key_id)
     return ()
+
+
+def own(key: SigningKey | None) -> tuple[TrustedKey, ...]:
+    """Whoever signs trusts that key, in any name and at any time."""
+    return () if key is None else (TrustedKey(key.private.public_key(), ()),)
 
 
 def matches(text: str, patterns: Iterable[str]) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from attn_audit.evidence.digest import salted_view
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
@@ -71,6 +72,7 @@ def page(content: Content, evidence: Evidence, *, missing_glyphs: tuple[str, ...
     """The report as text. ``missing_glyphs``: code points that the fonts at hand cannot draw (the PDF knows them)."""
     values = {
         "content": content,
+        "salted": salted_view((content.salt,)),
         "evidence": evidence,
         "view": report_view(content, evidence),
         "style": _style(),
@@ -90,6 +92,7 @@ def index(
     values = {
         "plan": plan,
         "seal": seal,
+        "salted": salted_view(tuple(content.salt for content, _ in cases.values())),
         "standing": standing(seal.signer),
         "title": next((content.batch.title for content, _ in cases.values()), None),
         "troubles": tuple(case for case in seal.cases if case.status != "ok"),

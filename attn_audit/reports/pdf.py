@@ -13,7 +13,7 @@ from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from attn_audit.evidence.digest import canonical, sha256
+from attn_audit.evidence.digest import canonical, salted_view, sha256
 from attn_audit.evidence.errors import EvidenceError, UsageError
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
@@ -97,7 +97,8 @@ def _draw(content: Content, evidence: Evidence, missing: tuple[str, ...]) -> tup
     with _listening() as collector:
         data: bytes = HTML(string=page(content, evidence, missing_glyphs=missing), url_fetcher=fetcher).write_pdf(
             pdf_variant="pdf/a-3a",
-            pdf_identifier=bytes.fromhex(sha256(raw))[:16],
+            # With the salt: what is left after a redaction must not let anyone try texts against the PDF's digest.
+            pdf_identifier=bytes.fromhex(sha256(bytes.fromhex(salted_view((content.salt,))) + raw))[:16],
             attachments=[attachment],
             stylesheets=[CSS(string=_font_faces(), url_fetcher=fetcher, font_config=fonts)],
             font_config=fonts,

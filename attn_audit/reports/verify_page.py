@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from attn_audit.evidence.statements import Plan, Redaction, Seal
+from attn_audit.evidence.statements import Plan, Redaction, Seal, last_change
 from attn_audit.reports.templates import render
 
 _NO_PUNCTUATION = str.maketrans("", "", "-:T")
@@ -19,15 +19,17 @@ class _Signed:
     time: str
 
 
-def verify_page(plan: Plan, seal: Seal, withheld: Sequence[Redaction]) -> bytes:
-    """The page. ``withheld``: in the order in which the cases were planned."""
-    last = max(withheld, key=lambda one: one.created, default=None)
-    signer, time = (seal.signer, seal.finished) if last is None else (last.signer, last.created)
+def verify_page(plan: Plan, seal: Seal, withheld: Sequence[Redaction], *, alone: bool) -> bytes:
+    """The page. ``withheld``: of the cases that are here, in the order in which they were planned; ``alone``: one case
+    was handed over, without what speaks of the whole batch."""
+    signer, time = last_change(seal, withheld)
     values = {
         "signer": seal.signer,
         "sums": _Signed("" if signer is None else signer.principal, time.translate(_NO_PUNCTUATION)),
+        "others": tuple({one.signer.key_id: one.signer for one in withheld if one.signer != seal.signer}.values()),
         "planned": len(plan.cases),
         "ok": seal.ok,
         "withheld": withheld,
+        "alone": alone,
     }
     return render("verify.md.j2", values).encode()

@@ -6,6 +6,7 @@ and 3.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from attn_audit.evidence import bundle
@@ -15,7 +16,6 @@ from attn_audit.verify.asked import Asked, check_asked
 from attn_audit.verify.batch import verify_batch
 from attn_audit.verify.case import verify_case
 from attn_audit.verify.report import Report
-from attn_audit.verify.signature import statement_file
 
 _NOTHING = Asked()
 
@@ -28,11 +28,11 @@ def verify(path: Path, trusted: tuple[TrustedKey, ...], asked: Asked = _NOTHING)
         path = path.resolve(strict=True)  # so that a case has its name even when it is given as "."
     except (OSError, RuntimeError, ValueError):
         raise UsageError(f"{str(path)[:200]} cannot be read; give an audit folder or a case in one") from None
-    if statement_file(path, bundle.ATTESTATION).exists():
+    if os.path.lexists(bundle.statement_file(path, bundle.ATTESTATION)):
         verify_case(report, path, trusted, asked)
-        check_asked(report, asked, path.name, None)
+        check_asked(report, asked, path.name, None, whole=False)
         report.note(path.name, "batch", "only this case was checked, not whether its batch is whole")
-    elif (path / bundle.CASES).is_dir() or statement_file(path, bundle.PLAN).exists():
+    elif bundle.is_folder(path / bundle.CASES) or os.path.lexists(bundle.statement_file(path, bundle.PLAN)):
         verify_batch(report, path, trusted, asked)
     else:
         raise UsageError(f"{path} is neither an audit folder nor a case in one (no plan, no attestation)")

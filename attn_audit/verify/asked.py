@@ -24,17 +24,17 @@ class Asked:
     views: bool = True
 
 
-def check_asked(report: Report, asked: Asked, subject: str, plan: Plan | None) -> None:
-    """Each thing that was asked for is a check of its own; ``plan``: of the whole batch, None for a case alone."""
+def check_asked(report: Report, asked: Asked, subject: str, plan: Plan | None, *, whole: bool) -> None:
+    """Each thing that was asked for is a check of its own. ``plan``: of the batch, None where a case is looked at
+    alone; ``whole``: whether the batch must be here with all its cases."""
     if asked.cases is not None:
         with report.check(subject, "expected cases"):
+            if not whole and len(asked.cases.cases) > 1:
+                raise NotAsPlanned(f"one case is here, {asked.cases.source} has {len(asked.cases.cases)}")
             _check_cases(report, asked.cases, plan)
     if asked.model is not None:
         with report.check(subject, "expected model"):
-            roots = {evidence.model.root for evidence in report.evidence.values()}
-            roots |= set() if plan is None else {plan.model_root}
-            if roots != {asked.model}:
-                raise OtherModel(f"it was measured on a model of root {', '.join(sorted(roots)) or 'unknown'}")
+            _check_model(report, asked.model, plan)
     if asked.default_method:
         with report.check(subject, "default method"):
             for case_id, evidence in report.evidence.items():
@@ -47,6 +47,13 @@ def check_asked(report: Report, asked: Asked, subject: str, plan: Plan | None) -
                     raise NotAsPlanned(
                         f"case {case_id} is older than asked for: it was finished {evidence.run.finished}"
                     )
+
+
+def _check_model(report: Report, root: str, plan: Plan | None) -> None:
+    roots = {evidence.model.root for evidence in report.evidence.values()}
+    roots |= set() if plan is None else {plan.model_root}
+    if roots != {root}:
+        raise OtherModel(f"it was measured on a model of root {', '.join(sorted(roots)) or 'unknown'}")
 
 
 def _check_cases(report: Report, expected: CaseFile, plan: Plan | None) -> None:

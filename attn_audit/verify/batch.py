@@ -3,6 +3,7 @@ over alone, with plan and seal: then the others are not looked for."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from attn_audit.verify.asked import Asked, check_asked
 from attn_audit.verify.case import check_exactly, verify_case
 from attn_audit.verify.listed import check_listed
 from attn_audit.verify.report import NotAsPlanned, Report
-from attn_audit.verify.signature import Opened, check_signer, moment, note_test_key, open_statement, statement_file
+from attn_audit.verify.signature import Opened, check_signer, moment, note_test_key, open_statement
 from attn_audit.verify.views import NOT_ASKED
 
 
@@ -44,17 +45,17 @@ class _Batch:
 
 def verify_batch(report: Report, out: Path, trusted: tuple[TrustedKey, ...], asked: Asked) -> None:
     """Every check on a whole audit folder, listed in ``report``."""
-    plan = open_statement(report, "batch", statement_file(out, bundle.PLAN), Plan, trusted)
-    seal = open_statement(report, "batch", statement_file(out, bundle.SEAL), Seal, trusted)
+    plan = open_statement(report, "batch", bundle.statement_file(out, bundle.PLAN), Plan, trusted)
+    seal = open_statement(report, "batch", bundle.statement_file(out, bundle.SEAL), Seal, trusted)
     folders: frozenset[str] = frozenset()
     with report.check("batch", "case folders"):
         folders = bundle.names_in(out / bundle.CASES)
-    alone = len(folders) == 1 and not (out / bundle.INDEX).exists()
+    alone = len(folders) == 1 and not any(os.path.lexists(out / name) for name in (bundle.INDEX, bundle.SUMS))
     with report.check("batch", "files"):
-        expected = {bundle.CASES, bundle.MANIFEST, bundle.VERIFY_PAGE, bundle.SUMS}
-        expected |= set() if alone else {bundle.INDEX}
-        expected |= {bundle.SUMS_SIGNATURE} if seal is None or seal.signed else set()
-        expected |= {statement_file(out, stem).name for stem in (bundle.PLAN, bundle.SEAL)}
+        expected = {bundle.CASES, bundle.MANIFEST, bundle.VERIFY_PAGE}
+        expected |= set() if alone else {bundle.INDEX, bundle.SUMS}
+        expected |= {bundle.SUMS_SIGNATURE} if not alone and (seal is None or seal.signed) else set()
+        expected |= {bundle.statement_file(out, stem).name for stem in (bundle.PLAN, bundle.SEAL)}
         check_exactly(bundle.names_in(out), frozenset(expected))
     for name in sorted(folders):
         verify_case(report, out / bundle.CASES / name, trusted, asked)
@@ -64,8 +65,9 @@ def verify_batch(report: Report, out: Path, trusted: tuple[TrustedKey, ...], ask
         note_test_key(report, "batch", planned.signer)
     if plan is not None and seal is not None:
         _check_batch(report, _Batch(out, plan, seal, alone), folders, asked)
-    check_listed(report, out, trusted, seal, alone=alone)
-    check_asked(report, asked, "batch", None if plan is None else plan.statement.predicate)
+    if not alone:
+        check_listed(report, out, trusted, seal)
+    check_asked(report, asked, "batch", None if plan is None else plan.statement.predicate, whole=not alone)
 
 
 def _check_batch(report: Report, batch: _Batch, folders: frozenset[str], asked: Asked) -> None:
@@ -75,7 +77,7 @@ def _check_batch(report: Report, batch: _Batch, folders: frozenset[str], asked: 
         _check_seal(batch)
         _check_times(report, batch)
     for case in sealed.cases:
-        if not batch.alone or case.id in folders:
+        if case.id in report.evidence:
             with report.check(case.id, "as planned"):
                 _check_planned(report, batch, case)
         if case.status != "ok":
@@ -88,8 +90,7 @@ def _check_batch(report: Report, batch: _Batch, folders: frozenset[str], asked: 
         _check_model(report, batch)
     if batch.alone:
         report.note("batch", "one case", f"handed over alone: 1 of {len(sealed.cases)}; the others are not here")
-    else:
-        _check_pages(report, batch, asked)
+    _check_pages(report, batch, asked)
     if sealed.previous is not None:
         report.note("batch", "previous seal", f"the signer names the audit before this one: {sealed.previous}")
     announced = ", which was signed on its own before the run," if batch.planned.announced else ""
@@ -105,7 +106,7 @@ def _check_seal(batch: _Batch) -> None:
     planned, sealed = batch.planned, batch.sealed
     if batch.plan.statement.subjects != plan_subjects(planned):
         raise EvidenceError("the plan's subject is not the model it plans with")
-    if sealed.plan != sha256(bundle.read_file(statement_file(batch.out, bundle.PLAN))):
+    if sealed.plan != sha256(bundle.read_file(bundle.statement_file(batch.out, bundle.PLAN))):
         raise NotAsPlanned("the seal closes another plan than the one in this folder")
     if sealed.signer != planned.signer:
         raise EvidenceError("plan and seal name different signers")
@@ -141,7 +142,7 @@ def _check_planned(report: Report, batch: _Batch, sealed: SealedCase) -> None:
     plan, evidence = batch.planned, report.evidence.get(sealed.id)
     if sealed.status != "ok" or evidence is None:
         return
-    attestation = bundle.read_file(statement_file(batch.out / bundle.CASES / sealed.id, bundle.ATTESTATION))
+    attestation = bundle.read_file(bundle.statement_file(batch.out / bundle.CASES / sealed.id, bundle.ATTESTATION))
     if sha256(attestation) != sealed.attestation or evidence.plan != batch.sealed.plan:
         raise NotAsPlanned("this is not the case that was sealed: it was measured in another run")
     planned = next((planned for planned in plan.cases if planned.id == sealed.id), None)
@@ -182,8 +183,10 @@ def _check_pages(report: Report, batch: _Batch, asked: Asked) -> None:
     withheld = {case.id: report.withheld[case.id].redaction for case in seal.cases if case.id in report.withheld}
     pages: dict[str, Callable[[], bytes]] = {
         bundle.INDEX: lambda: html.index(plan, seal, measured, withheld),
-        bundle.VERIFY_PAGE: lambda: verify_page(plan, seal, tuple(withheld.values())),
+        bundle.VERIFY_PAGE: lambda: verify_page(plan, seal, tuple(withheld.values()), alone=batch.alone),
     }
+    if batch.alone:
+        del pages[bundle.INDEX]
     measured = {
         case.id: (found.content, found.evidence)
         for case in seal.cases
@@ -195,7 +198,7 @@ def _check_pages(report: Report, batch: _Batch, asked: Asked) -> None:
         reason = NOT_ASKED
     elif seal.tool.version != __version__:
         reason = f"made by version {seal.tool.version}"
-    elif len(held) != seal.ok or not all(held):
+    elif len(held) != (1 if batch.alone else seal.ok) or not all(held):
         reason = "not every case could be read, or its numbers do not hold"
     for name, page in pages.items():
         if reason is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import get_args
 
@@ -28,17 +29,17 @@ from attn_audit.judge.shape import check_numbers, check_shape
 from attn_audit.judge.warnings import warnings
 from attn_audit.verify.asked import Asked
 from attn_audit.verify.report import WITHHELD, Report, VerifiedCase, WithheldCase
-from attn_audit.verify.signature import Opened, check_signer, note_test_key, open_statement, statement_file
+from attn_audit.verify.signature import Opened, check_signer, note_test_key, open_statement
 from attn_audit.verify.views import check_views
 
 
 def verify_case(report: Report, folder: Path, trusted: tuple[TrustedKey, ...], asked: Asked) -> None:
     """Every check on one case, listed in ``report``."""
     name = folder.name
-    opened = open_statement(report, name, statement_file(folder, bundle.ATTESTATION), Summary, trusted)
+    opened = open_statement(report, name, bundle.statement_file(folder, bundle.ATTESTATION), Summary, trusted)
     if opened is None:
         return
-    if statement_file(folder, bundle.REDACTION).exists():
+    if os.path.lexists(bundle.statement_file(folder, bundle.REDACTION)):
         _verify_withheld(report, folder, opened, trusted)
         return
     with report.check(name, "files"):
@@ -66,7 +67,7 @@ def verify_case(report: Report, folder: Path, trusted: tuple[TrustedKey, ...], a
 def _verify_withheld(report: Report, folder: Path, opened: Opened[Summary], trusted: tuple[TrustedKey, ...]) -> None:
     """The numbers of a case whose content is withheld, and the statement that says so: genuine, but not whole (3)."""
     name, subjects = folder.name, opened.statement.subjects
-    redaction = open_statement(report, name, statement_file(folder, bundle.REDACTION), Redaction, trusted)
+    redaction = open_statement(report, name, bundle.statement_file(folder, bundle.REDACTION), Redaction, trusted)
     if redaction is None:
         return
     said = redaction.statement.predicate
@@ -74,10 +75,10 @@ def _verify_withheld(report: Report, folder: Path, opened: Opened[Summary], trus
         withheld = tuple(file for file, _ in subjects if file != bundle.EVIDENCE)
         if said.withheld != withheld or said.case_id != name:
             raise EvidenceError("the redaction does not name this case and its files")
-        attestation = statement_file(folder, bundle.ATTESTATION)
+        attestation = bundle.statement_file(folder, bundle.ATTESTATION)
         if redaction.statement.subjects != redaction_subjects(name, bundle.read_file(attestation)):
             raise EvidenceError("the redaction speaks of another attestation")
-        left = frozenset({bundle.EVIDENCE, attestation.name, statement_file(folder, bundle.REDACTION).name})
+        left = frozenset({bundle.EVIDENCE, attestation.name, bundle.statement_file(folder, bundle.REDACTION).name})
         check_exactly(bundle.names_in(folder), left)
     with report.check(name, "digests"):
         files = _named_files(folder, tuple(subject for subject in subjects if subject[0] == bundle.EVIDENCE))
@@ -120,7 +121,7 @@ def _check_names(folder: Path, found: frozenset[str], opened: Opened[Summary]) -
     subjects = tuple(name for name, _ in opened.statement.subjects)
     if subjects != bundle.subject_names(_views(opened.statement.subjects)):
         raise EvidenceError("the attestation does not name exactly the files of a case, each once and in order")
-    check_exactly(found, frozenset((*subjects, statement_file(folder, bundle.ATTESTATION).name)))
+    check_exactly(found, frozenset((*subjects, bundle.statement_file(folder, bundle.ATTESTATION).name)))
 
 
 def _named_files(folder: Path, subjects: Subjects) -> dict[str, bytes]:

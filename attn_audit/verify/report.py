@@ -61,6 +61,11 @@ class Report:
         codes = {check.exit_code for check in self.checks}
         return next((code for code in _PRECEDENCE if code in codes), 0)
 
+    @property
+    def altered(self) -> tuple[Check, ...]:
+        """What failed, but for whom the reader trusts: the files are not as whoever signed them left them."""
+        return tuple(one for one in self.checks if one.outcome == "failed" and one.exit_code != UNTRUSTED)
+
     def passed(self, subject: str, name: str) -> bool:
         """Whether that check was made and found nothing."""
         found = [check.outcome for check in self.checks if (check.subject, check.name) == (subject, name)]

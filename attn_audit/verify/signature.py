@@ -20,13 +20,6 @@ P = TypeVar("P", Plan, Summary, Seal, Redaction)
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
-def statement_file(folder: Path, stem: str) -> Path:
-    """The signed file of that statement, or the unsigned one where only that exists."""
-    unsigned = folder / bundle.statement_name(stem, signed=False)
-    signed = folder / bundle.statement_name(stem, signed=True)
-    return unsigned if unsigned.exists() and not signed.exists() else signed
-
-
 @dataclass(frozen=True)
 class Opened(Generic[P]):
     """A statement read from its file. ``keys`` are the entries of the trusted key that signed it, none where none
