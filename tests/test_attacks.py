@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 import audits
-from attacks import batch, identity
+from attacks import batch, identity, model
 from attacks.scene import Scene
 from attn_audit.evidence.keys import SigningKey
 from audits import Audit
 from command_line import call
 
-ATTACKS = identity.ATTACKS | batch.ATTACKS
+ATTACKS = identity.ATTACKS | batch.ATTACKS | model.ATTACKS
 
 
 def _keygen(folder: Path) -> Path:
