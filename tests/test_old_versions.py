@@ -10,7 +10,7 @@ from attn_audit.evidence.trust import read_allowed_signers
 from attn_audit.verify import verify
 from attn_audit.verify.asked import Asked
 
-KEPT = Path(__file__).with_name("data") / "audit-1"
+KEPT = Path(__file__).with_name("data") / "format-1"
 
 
 def test_an_audit_of_an_earlier_version_verifies() -> None:

@@ -17,7 +17,7 @@ from pypdf import PdfReader
 
 import make_records as make
 from attn_audit.cli.host import this_host
-from attn_audit.evidence.digest import canonical, sha256
+from attn_audit.evidence.digest import canonical, salted_view, sha256
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content, Message
 from attn_audit.reports import pdf, templates
@@ -69,9 +69,10 @@ def test_the_file_is_tagged_and_names_its_language_and_profile(drawn: bytes) -> 
     assert re.search(r'pdfaid:conformance(>|=")A', metadata)
 
 
-def test_the_file_is_named_by_the_digest_of_its_evidence(case: tuple[Content, Evidence], drawn: bytes) -> None:
+def test_the_file_is_named_by_the_digest_of_salt_and_evidence(case: tuple[Content, Evidence], drawn: bytes) -> None:
     identifier = PdfReader(BytesIO(drawn)).trailer["/ID"][0]
-    assert identifier.original_bytes.hex() == sha256(canonical(case[1]))[:32]
+    salt = bytes.fromhex(salted_view((case[0].salt,)))
+    assert identifier.original_bytes.hex() == sha256(salt + canonical(case[1]))[:32]
 
 
 def test_qpdf_finds_nothing_wrong(path: Path, program: Callable[..., str]) -> None:

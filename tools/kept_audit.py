@@ -1,4 +1,4 @@
-"""Write tests/data/audit-1/: an audit in the formats of version 1, as an earlier version of the program wrote it.
+"""Write tests/data/format-1/: an audit in the formats of version 1, as an earlier version of the program wrote it.
 
     .venv/bin/python tools/kept_audit.py
 
@@ -25,7 +25,7 @@ import audits
 import tiny
 from attn_audit.redact import redact
 
-TARGET = ROOT / "tests" / "data" / "audit-1"
+TARGET = ROOT / "tests" / "data" / "format-1"
 CASES = """\
 title: Two loans
 settings: {max_new_tokens: 3}
