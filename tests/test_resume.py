@@ -238,6 +238,8 @@ def test_attack_52_killed_at_moments_of_the_clock(work: Audit, tiny_model: Path)
             process.wait()
         if process.returncode == 0:
             break
+        if (work.out / "SHA256SUMS.sig").exists():  # killed when all was written, before it could say so
+            break
         if (work.out / "plan.sigstore.json").exists():
             assert audits.report(work).exit_code in {20, 22}
             options = ("--out", work.out, "--resume")
@@ -245,7 +247,6 @@ def test_attack_52_killed_at_moments_of_the_clock(work: Audit, tiny_model: Path)
             shutil.rmtree(work.out, ignore_errors=True)
             work.out.with_name("audit.salts").unlink(missing_ok=True)
         time.sleep(0.1)
-    assert process.returncode == 0
     assert audits.report(work).exit_code == 0
 
 

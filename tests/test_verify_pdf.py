@@ -373,7 +373,7 @@ def test_a_pdf_is_not_compared_when_the_numbers_do_not_hold(audit_with_pdf: Audi
     folder = audit_with_pdf.case(FIRST)
     audits.recase(folder, audit_with_pdf.private, evidence={"relevance": audits.evidence_of(folder).relevance[::-1]})
     found = audits.report(audit_with_pdf)
-    assert ("note", "PDF not compared: the numbers it would show do not hold") in [
+    assert ("note", "view not compared: the numbers it would show do not hold") in [
         (check.outcome, check.detail) for check in found.checks if check.name == "pdf"
     ]
 
