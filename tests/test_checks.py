@@ -110,6 +110,7 @@ SHIP = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_a_map_is_supported_and_turned_upside_down_it_is_not(smollm2: Model) -> None:
     right, units, _ = checked(smollm2, SHIP, "Lisbon", "basic")

@@ -124,6 +124,7 @@ def test_attack_57_no_secret_and_no_name_is_recorded_or_printed(tiny_model: Path
     assert audits.report(audits.Audit(home / "out", home / "key")).exit_code == 0
 
 
+@pytest.mark.slow
 def test_variables_that_change_the_numbers_are_recorded(tiny_model: Path, tmp_path: Path) -> None:
     plain, changed = tmp_path / "plain", tmp_path / "changed"
     for folder, variables in ((plain, {}), (changed, {"OMP_NUM_THREADS": "1", "ATEN_CPU_CAPABILITY": "default"})):

@@ -328,6 +328,7 @@ def decoys(folder: Path) -> None:
     (folder / "additional_chat_templates" / "rag.jinja").write_text("x")
 
 
+@pytest.mark.slow
 def test_of_a_folder_the_hashed_files_are_read_and_no_others(program: Callable[..., str], tmp_path: Path) -> None:
     model = tmp_path / "model"
     tiny.network("llama").save_pretrained(model, max_shard_size="40KB")
@@ -344,6 +345,7 @@ def test_of_a_folder_the_hashed_files_are_read_and_no_others(program: Callable[.
     assert len([file for file in listed if file.name.endswith(".safetensors")]) > 2
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_of_a_gguf_file_nothing_beside_it_is_read(program: Callable[..., str], tmp_path: Path) -> None:
     """The library would take tokenizer and chat templates from the folder."""

@@ -353,6 +353,7 @@ def test_an_unsigned_run_goes_on_too(work: Audit, tiny_model: Path) -> None:
     assert audits.report(work).exit_code == 21
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_a_plan_for_the_real_model_is_run_later(work: Audit) -> None:
     question = (

@@ -395,6 +395,7 @@ def test_attack_58_damage_is_found_or_changes_nothing(case: Case, drawn: bytes, 
         assert dict(after.attachments) == dict(before.attachments)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_attack_58_damage_under_the_compression(case: Case, drawn: bytes, data: st.DataObject) -> None:
