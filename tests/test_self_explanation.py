@@ -54,6 +54,7 @@ def test_only_an_answer_with_both_parts_is_compared() -> None:
     assert parts_to_compare((decision, before)) is None, "a decision after its reason is read off it"
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_the_gap_is_small_for_a_restated_decision_and_large_for_another_reason(
     repository: Path, tmp_path: Path

@@ -99,6 +99,7 @@ CASES: dict[str, Callable[[], Case]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_report_is_accepted(name: str) -> None:
     case = CASES[name]()
@@ -381,6 +382,7 @@ def test_a_pdf_is_not_compared_when_the_numbers_do_not_hold(audit_with_pdf: Audi
 # -- any damage -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_attack_58_damage_is_found_or_changes_nothing(case: Case, drawn: bytes, data: st.DataObject) -> None:
