@@ -60,7 +60,7 @@ def redact(out: Path, case_id: str, reason: str | None, key: SigningKey, host: H
             raise UsageError(f"the content of case {case_id} is withheld already")
         bundle.remove(out, bundle.SUMS_SIGNATURE, bundle.SUMS)
         bundle.remove(folder, *sorted(bundle.names_in(folder) - _KEPT))
-        _forget_salts(out)
+        bundle.forget_salts(out)  # which a run that was stopped left: it cannot be resumed any more
         return _close(out, case_id, key)
 
 
@@ -91,12 +91,6 @@ def _after(host: Host, *times: str) -> str:
     which an audit was changed can be read off its times."""
     last = max(moment(time) for time in times)
     return replace(host, clock=never_back(host.clock, last + timedelta(seconds=1))).now()
-
-
-def _forget_salts(out: Path) -> None:
-    """A run that was stopped may have left the salts of all its cases; it cannot be resumed after a redaction."""
-    salts = bundle.salts_file(out)
-    bundle.remove(salts.parent, salts.name)
 
 
 def _close(out: Path, case_id: str, key: SigningKey) -> Redaction:

@@ -115,8 +115,8 @@ def _go_on(
 ) -> Finished:
     ended = tuple(run_cases(order, planned, kept, model, host, watch))
     seal = _close(order, planned, ended, host)
-    if not seal.skipped:
-        planning.forget_salts(planned.out)
+    if not seal.skipped:  # every case has ended: what is left of the salts stands in the contents
+        bundle.forget_salts(planned.out)
     return Finished(planned.out, seal)
 
 

@@ -74,7 +74,7 @@ def make(order: Order, model: ModelIdentity, host: Host, *, announced: bool) -> 
         bundle.write_file(out / bundle.MANIFEST, manifest(model))
         bundle.write_file(out / order.name(bundle.PLAN), stored)
     except Incomplete:
-        forget_salts(out)  # without a plan they are of no use
+        bundle.forget_salts(out)  # without a plan they are of no use
         raise
     return Planned(out, plan, digest, salts, order.previous)
 
@@ -107,12 +107,6 @@ def read_back(order: Order, model: ModelIdentity, out: Path) -> Planned:
     if bundle.read_file(out / bundle.MANIFEST) != manifest(model):
         raise EvidenceError(f"{bundle.MANIFEST} lists other files than the model has")
     return Planned(out, plan, sha256(stored), salts, kept.previous)
-
-
-def forget_salts(out: Path) -> None:
-    """Every case has ended: what is left of the salts stands in the contents. Raises Incomplete."""
-    salts = bundle.salts_file(out)
-    bundle.remove(salts.parent, salts.name)
 
 
 def _opened(order: Order, stored: bytes, name: str) -> Plan:

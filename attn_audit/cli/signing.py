@@ -63,10 +63,10 @@ def signing_key(path: Path, passphrase_fd: int | None, environment: Mapping[str,
     if not entries:
         raise UsageError(f"{signers} does not name the key {path}; it names another one")
     now = datetime.now(UTC)
-    if not any(entry.covers(now) for entry in entries):
+    valid = [entry for entry in entries if entry.covers(now)]
+    if not valid:
         raise UsageError(f"{signers} says that the key is not valid now, so nobody would trust what it signs")
-    [valid, *_] = [entry for entry in entries if entry.covers(now)]
-    return load_private(data, phrase, valid.principals[0], str(path))
+    return load_private(data, phrase, valid[0].principals[0], str(path))
 
 
 def _is_file(path: Path) -> bool:

@@ -140,6 +140,12 @@ def remove(out: Path, *names: str) -> None:
             raise Incomplete(f"{name} cannot be removed: {error.strerror}") from None
 
 
+def forget_salts(out: Path) -> None:
+    """Remove what ``--plan`` and ``--resume`` need and nobody else may have. Raises Incomplete."""
+    salts = salts_file(out)
+    remove(salts.parent, salts.name)
+
+
 def remove_unfinished(out: Path) -> None:
     """Remove what a process that was killed had begun to write. Raises Incomplete."""
     try:
