@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from attn_audit.cases import not_evaluated
 from attn_audit.evidence.digest import canonical, sha256
 from attn_audit.evidence.errors import CaseError
+from attn_audit.evidence.findings import Finding
 from attn_audit.evidence.host import Host
 from attn_audit.evidence.measured import AnswerPart, AnswerScore, Evidence, Observed, Run, Setting, Signer, Tool
 from attn_audit.evidence.records import (
@@ -20,6 +20,7 @@ from attn_audit.evidence.records import (
 )
 from attn_audit.evidence.settings import Settings
 from attn_audit.judge.parts import answer_parts
+from attn_audit.judge.policies import findings
 from attn_audit.judge.relevance import relevance
 from attn_audit.judge.repeats import repeated
 from attn_audit.judge.warnings import warnings
@@ -138,7 +139,6 @@ def audit_case(
         sweep=cost,
         probe=model.probe,
         warnings=(),
-        not_evaluated=not_evaluated(case),
         run=Run(
             started=started,
             finished=host.now(),
@@ -153,6 +153,7 @@ def audit_case(
             host=host.facts,
         ),
     )
+    evidence = evidence.model_copy(update={"findings": _findings(content, evidence)})
     return content, evidence.model_copy(update={"warnings": warnings(content, evidence)})
 
 
@@ -219,6 +220,13 @@ def _parts(case: Case, answer: AnswerText, base: tuple[float, ...], scores: Scor
         return answer_parts(case.answer_parts, answer, base, scores)
     except TimeoutError:
         raise CaseError("the pattern of an answer part takes too long on the answer; simplify it") from None
+
+
+def _findings(content: Content, evidence: Evidence) -> tuple[Finding, ...]:
+    try:
+        return findings(content, evidence)
+    except TimeoutError:
+        raise CaseError("the pattern of a policy takes too long on the case or its answer; simplify it") from None
 
 
 def _paraphrased(

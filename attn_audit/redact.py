@@ -20,10 +20,11 @@ from attn_audit.evidence.host import Host, never_back
 from attn_audit.evidence.keys import SigningKey
 from attn_audit.evidence.measured import Tool
 from attn_audit.evidence.statements import Plan, Redaction, Seal, redaction_subjects
-from attn_audit.evidence.store import StoredCases, stored_redactions, stored_statement
+from attn_audit.evidence.store import stored, stored_redactions, stored_statement
 from attn_audit.evidence.sums import write_sums
 from attn_audit.evidence.trust import own
 from attn_audit.reports import html
+from attn_audit.reports.exports import makers
 from attn_audit.reports.verify_page import verify_page
 from attn_audit.verify import verify
 from attn_audit.verify.signature import moment
@@ -96,8 +97,10 @@ def _after(host: Host, *times: str) -> str:
 def _close(out: Path, case_id: str, key: SigningKey) -> Redaction:
     """The pages about the batch without the texts, and the list of files that are left, signed."""
     plan, seal = stored_statement(out, bundle.PLAN, Plan), stored_statement(out, bundle.SEAL, Seal)
-    withheld = stored_redactions(out, seal)
-    bundle.write_file(out / bundle.INDEX, html.index(plan, seal, StoredCases(out, seal), withheld))
+    sealed = stored(out, plan, seal)
+    withheld = sealed.withheld
+    for name, page in {bundle.INDEX: html.index, **makers(seal.exports)}.items():
+        bundle.write_file(out / name, page(sealed))
     bundle.write_file(out / bundle.VERIFY_PAGE, verify_page(plan, seal, tuple(withheld.values()), alone=False))
     write_sums(out, key)
     return withheld[case_id]

@@ -28,7 +28,7 @@ from attn_audit.evidence.measured import (
 from attn_audit.evidence.records import Content, Record
 from attn_audit.evidence.settings import resolve
 from attn_audit.evidence.statements import Plan, Seal, Summary, plan_subjects, seal_subjects, summary
-from attn_audit.evidence.store import StoredCases
+from attn_audit.evidence.store import stored
 from attn_audit.evidence.sums import write_sums
 from attn_audit.evidence.trust import read_allowed_signers
 from attn_audit.measure.model import locate
@@ -211,7 +211,7 @@ def reindex(out: Path, seal: Seal) -> None:
     """The pages about the batch again, as they follow from the seal and what is there now."""
     plan = plan_of(out)
     (out / bundle.VERIFY_PAGE).write_bytes(verify_page(plan, seal, (), alone=False))
-    (out / bundle.INDEX).write_bytes(html.index(plan, seal, StoredCases(out, seal), {}))
+    (out / bundle.INDEX).write_bytes(html.index(stored(out, plan, seal)))
 
 
 def recase(

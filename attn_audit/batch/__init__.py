@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 from attn_audit.audit import forecast_case
 from attn_audit.batch import planning
@@ -18,19 +19,22 @@ from attn_audit.batch.planning import Planned
 from attn_audit.evidence import bundle
 from attn_audit.evidence.digest import parse_canonical
 from attn_audit.evidence.envelope import Statement
-from attn_audit.evidence.errors import CaseError, UsageError
+from attn_audit.evidence.errors import CaseError, EvidenceError, Incomplete, UsageError
+from attn_audit.evidence.findings import PairFinding
 from attn_audit.evidence.host import Host, never_back
 from attn_audit.evidence.identity import files_of, root_of
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Case
 from attn_audit.evidence.statements import Seal, SealedCase, seal_subjects
-from attn_audit.evidence.store import StoredCases
+from attn_audit.evidence.store import StoredCases, stored
 from attn_audit.evidence.sums import write_sums
+from attn_audit.judge.pairs import pair_findings
 from attn_audit.measure.explain import check
 from attn_audit.measure.memory import as_memory_error
 from attn_audit.measure.model import LocatedModel, Model, load
 from attn_audit.measure.planner import Planned as PlannedCase
 from attn_audit.reports import html
+from attn_audit.reports.exports import makers
 from attn_audit.reports.verify_page import verify_page
 from attn_audit.verify.signature import moment
 
@@ -87,7 +91,9 @@ def resume(order: Order, host: Host, watch: Watch) -> Finished:
         model = _loaded(order, watch)
         planned = planning.read_back(order, model.identity, order.out)
         watch.planned(planned.out, planned.digest)
-        closing = (bundle.SUMS_SIGNATURE, bundle.SUMS, bundle.VERIFY_PAGE, order.name(bundle.SEAL), bundle.INDEX)
+        exports = (name for names in bundle.EXPORTS.values() for name in names)
+        pages = (bundle.VERIFY_PAGE, order.name(bundle.SEAL), *exports, bundle.INDEX)
+        closing = (bundle.SUMS_SIGNATURE, bundle.SUMS, *pages)
         kept = check_kept(order, planned)
         host = replace(host, clock=never_back(host.clock, _latest(planned)))
         bundle.remove_unfinished(planned.out)
@@ -135,13 +141,26 @@ def _close(order: Order, planned: Planned, ended: tuple[SealedCase, ...], host: 
         ok=sum(case.status == "ok" for case in ended),
         failed=sum(case.status == "failed" for case in ended),
         skipped=sum(case.status == "skipped" for case in ended),
+        exports=order.exports,
     )
+    seal = seal.model_copy(update={"pairs": _pairs(order, out, seal)})
     subjects = seal_subjects(seal, signed=order.signed, manifest=model_files)
-    bundle.write_file(out / bundle.INDEX, html.index(planned.plan, seal, StoredCases(out, seal), {}))
+    sealed = stored(out, planned.plan, seal)
+    for name, page in {bundle.INDEX: html.index, **makers(seal.exports)}.items():
+        bundle.write_file(out / name, page(sealed))
     bundle.write_file(out / bundle.VERIFY_PAGE, verify_page(planned.plan, seal, (), alone=False))
     bundle.write_file(out / order.name(bundle.SEAL), order.seal_up(Statement(subjects, seal)))
     write_sums(out, order.key)
     return seal
+
+
+def _pairs(order: Order, out: Path, seal: Seal) -> tuple[PairFinding, ...]:
+    """What became of the policies on pairs of cases. Raises Incomplete where a case that was written cannot be read."""
+    paired = [case.id for case in order.cases.cases if any(policy.pair_with for policy in case.policies)]
+    try:
+        return tuple(pair_findings(paired, StoredCases(out, seal)))
+    except EvidenceError as error:
+        raise Incomplete(f"the pairs of cases cannot be compared: {error}") from None
 
 
 def _root_now(model: LocatedModel) -> str | None:

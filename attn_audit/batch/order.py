@@ -12,15 +12,16 @@ from attn_audit.evidence.keys import SigningKey
 from attn_audit.evidence.measured import Setting, Signer
 from attn_audit.evidence.records import Case, Record
 from attn_audit.evidence.settings import Settings
-from attn_audit.evidence.statements import Seal, SealedCase
+from attn_audit.evidence.statements import ExportName, Seal, SealedCase
 from attn_audit.evidence.store import Measured
 from attn_audit.measure.model import LocatedModel
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be run: cases, located model, settings, who signs (None: nobody), where to (None: a new name), and the
-    digest of the seal of the audit before this one."""
+    """What is to be run: cases, located model, settings, who signs (None: nobody), where to (None: a new name), the
+    digest of the seal of the audit before this one, the case file's name for the record, and the files for other
+    programs that are asked for."""
 
     cases: CaseFile
     model: LocatedModel
@@ -29,6 +30,8 @@ class Order:
     key: SigningKey | None
     out: Path | None
     previous: str | None = None
+    source: str | None = None
+    exports: tuple[ExportName, ...] = ()
 
     @property
     def signer(self) -> Signer | None:

@@ -30,6 +30,7 @@ _IN_WORDS = {
     "signer": "another key signed the plan, or none",
     "model_root": "it was planned for another model, of root {stored.model_root:.16}…",
     "model_name": "the model was called {stored.model_name!r:.80} when it was planned",
+    "source": "the case file was called {stored.source!r:.200} when it was planned",
     "case_file": "the case file is not byte for byte the planned one",
     "cases": "the cases are not the planned ones",
     "settings": "the settings are not the planned ones",
@@ -130,8 +131,9 @@ def _plan(order: Order, model: ModelIdentity, salts: tuple[str, ...], created: s
         announced=announced,
         signer=order.signer,
         case_file=salted_file(salts, order.cases.raw),
+        source=order.source,
         cases=tuple(
-            PlannedCase(id=case.id, digest=salted_case(salt, case))
+            PlannedCase(id=case.id, digest=salted_case(salt, case), line=order.cases.lines[case.id])
             for case, salt in zip(order.cases.cases, salts, strict=True)
         ),
         settings=order.recorded,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from attn_audit.case_yaml import MAX_CASES, Step, Tree, parse_json_lines, parse_yaml, quoted
+from attn_audit.case_yaml import MAX_CASES, Tree, parse_json_lines, parse_yaml, quoted
 from attn_audit.cases.entry import DEFAULT_NEW_TOKENS, Entry
 from attn_audit.cases.files import decode, read_bytes, shown
 from attn_audit.cases.patterns import compiled
+from attn_audit.cases.policies import check_references, with_methods
 from attn_audit.cases.schema import ID_PATTERN, MAX_CHARACTERS, CaseFileSchema, validated
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.records import (
@@ -19,14 +19,12 @@ from attn_audit.evidence.records import (
     BatchInfo,
     Case,
     Message,
-    Policy,
 )
 
 MAX_BATCH_CHARACTERS = 256_000_000
 
 _PARSERS = {".yaml": parse_yaml, ".yml": parse_yaml, ".jsonl": parse_json_lines}
 _DEVICE = re.compile(r"(CON|PRN|AUX|NUL|COM[1-9]|LPT[1-9])(\..*)?", re.IGNORECASE)
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +70,6 @@ def single_case(prompt: str) -> CaseFile:
     return CaseFile(raw, "the prompt", BatchInfo(), None, {}, (case,), {case.id: 1})
 
 
-def not_evaluated(case: Case) -> tuple[str, ...]:
-    """What the case asks for and this version accepts without evaluating it: short phrases, no text of the case."""
-    return tuple(f'policy "{_printable(policy.name)}"' for policy in case.policies)
-
-
-def _printable(name: str) -> str:
-    """Without control, format and line-separating characters; at most 80 characters."""
-    kept = "".join(char for char in name if unicodedata.category(char) not in _HIDDEN)
-    return kept if len(kept) <= 80 else kept[:79] + "…"
-
-
 # -- the file's models -> cases ---------------------------------------------------------------------------------------
 
 
@@ -92,8 +79,10 @@ def _all_cases(tree: Tree, file: CaseFileSchema, folder: Path) -> tuple[tuple[Ca
     entries: list[int] = []
     seen: dict[str, tuple[str, str]] = {}
     characters = 0
+    general = with_methods(tree, ("policies",), file.policies, file.settings)
     for number, entry in enumerate(file.cases):
-        builder = Entry(tree, number, entry, file)
+        own_policies = with_methods(tree, ("cases", number, "policies"), entry.policies, file.settings)
+        builder = Entry(tree, number, entry, file, (*general, *own_policies))
         for case, row in builder.cases(folder):
             _check_id(tree, number, case.id, row, seen)
             cases.append(case)
@@ -107,12 +96,12 @@ def _all_cases(tree: Tree, file: CaseFileSchema, folder: Path) -> tuple[tuple[Ca
         place = getattr(file, name)
         if place is not None and place.pattern is not None:
             compiled(tree, (name, "pattern"), place.pattern)
-    _check_policies(tree, ("policies",), file.policies, tuple(cases), seen)
+    check_references(tree, ("policies",), file.policies, tuple(cases), seen)
     own: dict[int, list[Case]] = {}
     for number, case in zip(entries, cases, strict=True):
         own.setdefault(number, []).append(case)
     for number, entry in enumerate(file.cases):
-        _check_policies(tree, ("cases", number, "policies"), entry.policies, tuple(own[number]), seen)
+        check_references(tree, ("cases", number, "policies"), entry.policies, tuple(own[number]), seen)
     return tuple(cases), tuple(entries)
 
 
@@ -133,29 +122,3 @@ def _check_id(tree: Tree, number: int, case_id: str, row: str, seen: dict[str, t
         same = "" if other == case_id else " (upper and lower case count as equal)"
         tree.refuse(path, f"{wrong} it repeats {quoted(other)} of {place}{same}")
     seen[key] = (case_id, row or f"line {tree.line(path)}")
-
-
-def _check_policies(
-    tree: Tree,
-    path: tuple[Step, ...],
-    policies: tuple[Policy, ...],
-    cases: tuple[Case, ...],
-    ids: dict[str, tuple[str, str]],
-) -> None:
-    """A policy that refers to nothing would pass for ever: what it names must exist, patterns compile."""
-    if not policies:
-        return
-    named = {(named.kind, named.name) for case in cases for named in case.named}
-    for index, policy in enumerate(policies):
-        label = f"the policy {quoted(policy.name)}"
-        for key, kind in (("unit", "named"), ("field", "field")):
-            name = getattr(policy, key)
-            if name is not None and (kind, name) not in named:
-                tree.refuse((*path, index, key), f"{label} names the {key} {quoted(name)}, which no case it covers has")
-        for key in ("pattern", "answer_must_match", "answer_must_not_match"):
-            pattern = getattr(policy, key)
-            if pattern is not None:
-                compiled(tree, (*path, index, key), pattern)
-        pair = policy.pair_with
-        if pair is not None and ids.get(pair.casefold(), ("",))[0] != pair:
-            tree.refuse((*path, index, "pair_with"), f"{label} is paired with {quoted(pair)}, which is not a case here")

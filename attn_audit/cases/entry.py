@@ -19,6 +19,7 @@ from attn_audit.evidence.records import (
     Case,
     Message,
     NamedSpans,
+    Policy,
     Span,
 )
 
@@ -32,13 +33,15 @@ _TEMPLATE = re.compile(r"(?P<escape>\{\{|\}\})|\{(?P<field>[^{}]*)\}|(?P<lone>[{
 class Entry:
     """Builds the cases of one entry of the file; every refusal names the entry and the line."""
 
-    def __init__(self, tree: Tree, number: int, entry: CaseEntry, file: CaseFileSchema) -> None:
+    def __init__(
+        self, tree: Tree, number: int, entry: CaseEntry, file: CaseFileSchema, policies: tuple[Policy, ...]
+    ) -> None:
         self.tree = tree
         self.file = file
         self.path: tuple[Step, ...] = ("cases", number)
         self.entry = entry
         self.name = case_name(tree, self.path)
-        self.policies = file.policies + entry.policies
+        self.policies = policies
         self.max_new_tokens = entry.max_new_tokens or file.settings.max_new_tokens or DEFAULT_NEW_TOKENS
 
     def refuse(self, field: str, sentence: str, *inner: Step) -> NoReturn:

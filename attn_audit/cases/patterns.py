@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 import warnings
 from collections.abc import Iterator
 
@@ -18,6 +19,9 @@ MAX_UNROLLED = 50_000
 
 # ``regex`` reads these as approximate matching, ``re`` as text.
 _FUZZY = re.compile(r"\{([0-9eids<=+, ]+)[:}]")
+_IN_WORDS = regex.compile(
+    r"[\w\p{M}--\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]", regex.VERSION1
+)
 _TOKEN = re.compile(
     r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<open>\()|(?P<close>\))|\{(?P<least>\d+)(?:,\d*)?\}|.", re.DOTALL
 )
@@ -29,7 +33,7 @@ def compiled(tree: Tree, path: tuple[Step, ...], pattern: str) -> regex.Pattern[
     Raises UsageError.
     """
     try:
-        return _compiled(pattern)
+        return expression(pattern)
     except ValueError as error:
         tree.refuse(path, f"{quoted(pattern)} is not a valid regular expression: {error}")
 
@@ -40,13 +44,31 @@ def matches(pattern: regex.Pattern[str], text: str) -> Iterator[tuple[int, int]]
         yield match.span()
 
 
+def term(text: str) -> regex.Pattern[str]:
+    """A word or phrase as a policy names it: whole, whatever its case (full Unicode case folding) and however its
+    accents are encoded, with any white space between its words."""
+    forms = dict.fromkeys(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
+    found = "|".join(_bounded(form) for form in (text, *forms) if form.strip())
+    return regex.compile(found, regex.IGNORECASE | regex.FULLCASE, cache_pattern=False)
+
+
+def _bounded(text: str) -> str:
+    """No letter, digit or accent of the same word before or after it. Scripts that are written without spaces have no
+    such boundary."""
+    words = r"\s+".join(regex.escape(word) for word in text.split())
+    begin, end = text.strip()[0], text.strip()[-1]
+    before = r"(?<![\w\p{M}])" if _IN_WORDS.match(begin) else ""
+    after = r"(?![\w\p{M}])" if _IN_WORDS.match(end) else r"(?!\p{M})"
+    return before + words + after
+
+
 def found_first(pattern: str, text: str) -> tuple[int, int] | None:
     """Start and end of the first match that is not empty. Raises ValueError where the pattern is not a valid one,
     TimeoutError after ``MATCH_SECONDS``."""
-    return next((span for span in matches(_compiled(pattern), text) if span[0] < span[1]), None)
+    return next((span for span in matches(expression(pattern), text) if span[0] < span[1]), None)
 
 
-def _compiled(pattern: str) -> regex.Pattern[str]:
+def expression(pattern: str) -> regex.Pattern[str]:
     """Raises ValueError with the reason where it is not one that both engines read alike."""
     try:
         with warnings.catch_warnings():

@@ -15,6 +15,7 @@ from attn_audit.evidence.records import (
     Limits,
     Message,
     Policy,
+    PolicyMethod,
     Record,
 )
 
@@ -33,6 +34,7 @@ Quotation = Annotated[str, Field(min_length=1, max_length=5_000)]  # a pattern, 
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Messages = Annotated[tuple[Message, ...], Field(min_length=1)]
 Template = Annotated[Messages, BeforeValidator(_one_message, json_schema_input_type=Text | Messages)]
+Policies = Annotated[tuple[Policy, ...], Field(max_length=1_000)]
 NewTokens = Annotated[int, Field(ge=1, le=4096)]
 
 
@@ -97,7 +99,7 @@ class CaseEntry(Record):
     answer_parts: Annotated[tuple[AnswerPartEntry, ...], Field(max_length=50)] = ()
     notes: Text | None = None
     max_new_tokens: NewTokens | None = None
-    policies: tuple[Policy, ...] = ()
+    policies: Policies = ()
 
 
 class FileSettings(Record):
@@ -133,7 +135,7 @@ class CaseFileSchema(BatchInfo):
     settings: FileSettings = FileSettings()
     decision: Place | None = Field(None, description="for every case that does not give its own")
     rationale: Place | None = Field(None, description="for every case that does not give its own")
-    policies: tuple[Policy, ...] = Field((), description="for every case, before the case's own")
+    policies: Policies = Field((), description="for every case, before the case's own")
     cases: tuple[CaseEntry, ...] = Field(min_length=1)
 
 
@@ -145,6 +147,7 @@ _INSIDE: Mapping[Step | None, type[Record]] = {
     "settings": FileSettings,
     "policies": Policy,
     "limits": Limits,
+    "method": PolicyMethod,
     "messages": Message,
     "template": Message,
     "paraphrases": Message,

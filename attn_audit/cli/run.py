@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from attn_audit.cases import CaseFile, not_evaluated, read_cases, single_case
+from attn_audit.cases import CaseFile, read_cases, single_case
 from attn_audit.cli.console import advise, stderr, stdout
 from attn_audit.cli.forecast import print_forecast
 from attn_audit.cli.host import this_host
@@ -108,7 +108,6 @@ def run(
     set_threads(host.threads)
     recorded = (Setting(name="model", value=located.name, origin=origin), *recorded)
     order = batch.Order(case_file, located, settings, recorded, signer, out, previous)
-    _say_not_evaluated(case_file)
     if dry_run:
         with drawing(Stop(), quiet) as watch:
             print_forecast(tuple(batch.forecast(order, host, watch)))
@@ -196,12 +195,6 @@ def _printable(settings: Settings, recorded: tuple[Setting, ...]) -> tuple[Setti
     reduced = settings.model_copy(update={"format": "html"})
     forced = {"value": "html", "origin": "host"}
     return reduced, tuple(one.model_copy(update=forced) if one.name == "format" else one for one in recorded)
-
-
-def _say_not_evaluated(case_file: CaseFile) -> None:
-    asked = {name for case in case_file.cases for name in not_evaluated(case)}
-    for name in sorted(asked):
-        advise(f"NOT EVALUATED by this version: {name}")
 
 
 def _conclude(finished: Finished, view: str, signed: bool, key: Path | None) -> None:

@@ -17,6 +17,12 @@ EVIDENCE = "evidence.json"
 MANIFEST = "model.manifest.json"
 INDEX = "index.html"
 VERIFY_PAGE = "VERIFY.md"
+EXPORTS = {
+    "junit": ("results.junit.xml",),
+    "sarif": ("results.sarif",),
+    "csv": ("results.csv", "results.batch.csv"),
+    "summary": ("summary.md",),
+}
 SUMS, SUMS_SIGNATURE = "SHA256SUMS", "SHA256SUMS.sig"
 CASES = "cases"
 SIGNED, UNSIGNED = ".sigstore.json", ".unsigned.json"

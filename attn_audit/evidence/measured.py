@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from attn_audit.evidence.checked import Checks
+from attn_audit.evidence.findings import Finding
 from attn_audit.evidence.records import (
     Effect,
     Effort,
@@ -284,5 +285,5 @@ class Evidence(Record):
     sweep: Sweep
     probe: Probe
     warnings: tuple[Warn, ...]
-    not_evaluated: tuple[str, ...] = Field(description="what the case asked for and this version does not evaluate")
+    findings: tuple[Finding, ...] = Field((), description="of the case's policies, in their order")
     run: Run

@@ -19,10 +19,12 @@ Effort = Literal["full", "screened"]
 CheckEffort = Literal["none", "basic", "full"]
 BaselineName = Literal["gradient x input", "attention"]
 Role = Literal["system", "user", "assistant"]
+Severity = Literal["fail", "warn"]
 ViewFormat = Literal["html", "pdf"]
 DECISION, RATIONALE = "decision", "rationale"  # names of the parts of an answer that are held against each other
 Index = Annotated[int, Field(ge=0)]
 Line = Annotated[str, Field(max_length=10_000)]
+Term = Annotated[str, Field(min_length=1, max_length=1_000)]
 Place = Annotated[int, Field(ge=1, le=1_000_000)]
 Scores = tuple[tuple[float, ...] | None, ...]  # (units, answer tokens), nats; None: screened, not measured
 
@@ -77,25 +79,34 @@ class Limits(Record):
     max_effect: float | None = Field(None, ge=0, le=1_000_000, description="highest allowed effect, nats")
 
 
+class PolicyMethod(Record):
+    """The method that a policy's numbers are of: measured with another one they are not comparable."""
+
+    operator: OperatorName = "knockout"
+    factor: float | None = Field(None, ge=0, le=1000, description="of the operators soft and shifted")
+    effect: Literal["total", "direct"] = "total"
+    layers: str | None = Field(None, pattern=r"^\d{1,4}:\d{1,4}$", description="A:B, from layer A up to before B")
+    units: UnitKind = "word"
+
+
 class Policy(Record):
     """A rule on what may drive the answer. ``name`` is printed in findings."""
 
     name: str = Field(min_length=1, max_length=200)
-    severity: Literal["fail", "warn"] = "fail"
-    terms: tuple[Line, ...] = Field(
-        (), max_length=1_000, description="words or phrases of the input, compared by case folding"
+    severity: Severity = "fail"
+    terms: tuple[Term, ...] = Field(
+        (), max_length=1_000, description="whole words or phrases of the input, compared by case folding"
     )
-    pattern: Line | None = Field(None, description="regular expression on the input")
+    pattern: Line | None = Field(None, min_length=1, description="regular expression on the input")
     unit: Line | None = Field(None, description="a named unit of the case")
     field: Line | None = Field(None, description="a field of the template")
-    role: Role | None = Field(None, description="all pieces of messages of this role")
+    role: Role | None = Field(None, description="alone: all messages of this role; else: only in these messages")
     limits: Limits = Limits()
-    answer_must_match: Line | None = Field(None, description="regular expression the answer must match")
-    answer_must_not_match: Line | None = Field(None, description="regular expression the answer must not match")
+    answer_must_match: Line | None = Field(None, description="regular expression the model's answer must match")
+    answer_must_not_match: Line | None = Field(None, description="regular expression the model's answer must not match")
     pair_with: Line | None = Field(None, description="id of the case that differs in one attribute")
-    tolerance: float | None = Field(
-        None, ge=0, le=1_000_000, description="largest allowed difference of shares within the pair"
-    )
+    tolerance: float | None = Field(None, ge=0, le=1, description="largest allowed difference of shares in the pair")
+    method: PolicyMethod = PolicyMethod()
 
 
 class Case(Record):

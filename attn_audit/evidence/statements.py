@@ -11,6 +11,7 @@ from pydantic import Field
 from attn_audit.evidence.bundle import ATTESTATION, CASES, MANIFEST, PLAN, statement_name
 from attn_audit.evidence.checked import Checks
 from attn_audit.evidence.digest import salted_text, sha256
+from attn_audit.evidence.findings import Finding, PairFinding
 from attn_audit.evidence.measured import Evidence, Method, Setting, Signer, Tool
 from attn_audit.evidence.records import (
     Content,
@@ -22,6 +23,7 @@ from attn_audit.evidence.records import (
 )
 
 Subjects = tuple[tuple[str, str], ...]
+ExportName = Literal["junit", "sarif", "csv", "summary"]
 
 
 class PlannedCase(Record):
@@ -29,6 +31,7 @@ class PlannedCase(Record):
 
     id: str
     digest: Sha256
+    line: int = Field(ge=1, description="of its entry in the case file")
 
 
 class Plan(Record):
@@ -43,6 +46,10 @@ class Plan(Record):
     )
     signer: Signer | None
     case_file: Sha256 = Field(description="sha256(all salts in plan order + bytes of the case file)")
+    source: str | None = Field(
+        description="the case file's path below the folder that the run was started in, else its name; null: one "
+        "question without a file"
+    )
     cases: tuple[PlannedCase, ...]
     settings: tuple[Setting, ...]
     views: tuple[ViewFormat, ...]
@@ -65,7 +72,7 @@ class Summary(Record):
     faithfulness: Literal["supported", "not supported", "cannot tell", "not checked"]
     reliance: Literal["input", "weights", "cannot tell", "not checked"]
     warnings: tuple[str, ...]
-    not_evaluated: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
 
 class SealedCase(Record):
@@ -94,6 +101,8 @@ class Seal(Record):
     ok: int
     failed: int
     skipped: int
+    pairs: tuple[PairFinding, ...] = Field((), description="of the policies on pairs of cases, in plan order")
+    exports: tuple[ExportName, ...] = Field((), description="the files for other programs that were asked for")
 
 
 class Redaction(Record):
@@ -189,5 +198,5 @@ def summary_of(evidence: Evidence, answer: str) -> Summary:
         faithfulness=checks.faithfulness.verdict if checks.faithfulness else "not checked",
         reliance=checks.reliance.verdict if checks.reliance else "not checked",
         warnings=tuple(warning.code for warning in evidence.warnings),
-        not_evaluated=evidence.not_evaluated,
+        findings=evidence.findings,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from attn_audit.evidence.digest import parse_canonical
 from attn_audit.evidence.envelope import decode, payload_of
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content, Record
-from attn_audit.evidence.statements import Redaction, Seal
+from attn_audit.evidence.statements import Plan, Redaction, Seal
 
 Measured = tuple[Content, Evidence]
 P = TypeVar("P", bound=Record)
@@ -41,6 +42,42 @@ class StoredCases(Mapping[str, Measured]):
 
     def __len__(self) -> int:
         return len(self._ids)
+
+
+class StoredEvidence(Mapping[str, Evidence]):
+    """The evidence of every finished case of a folder, by id, read when it is asked for."""
+
+    def __init__(self, out: Path, seal: Seal) -> None:
+        self._folder = out / bundle.CASES
+        self._ids = tuple(case.id for case in seal.cases if case.status == "ok")
+
+    def __getitem__(self, case_id: str) -> Evidence:
+        if case_id not in self._ids:
+            raise KeyError(case_id)
+        return parse_canonical(bundle.read_file(self._folder / case_id / bundle.EVIDENCE), Evidence, bundle.EVIDENCE)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A sealed audit as the pages about all its cases take it. ``cases``: the finished ones whose content is at hand;
+    ``evidence``: of all finished ones; ``withheld``: why the content of the others is not there. All by id."""
+
+    plan: Plan
+    seal: Seal
+    cases: Mapping[str, Measured]
+    evidence: Mapping[str, Evidence]
+    withheld: Mapping[str, Redaction]
+
+
+def stored(out: Path, plan: Plan, seal: Seal) -> Sealed:
+    """An audit folder, of which nothing is checked. Raises EvidenceError."""
+    return Sealed(plan, seal, StoredCases(out, seal), StoredEvidence(out, seal), stored_redactions(out, seal))
 
 
 def stored_statement(folder: Path, stem: str, kind: type[P]) -> P:

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
-from attn_audit.cases import not_evaluated
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.measured import (
     Evidence,
@@ -20,6 +19,7 @@ from attn_audit.evidence.settings import NOT_SET, Settings
 from attn_audit.judge.checks import check_checks, check_texts
 from attn_audit.judge.parts import answer_parts
 from attn_audit.judge.places import Places, owners
+from attn_audit.judge.policies import check_findings, findings
 from attn_audit.judge.probe import holds
 from attn_audit.judge.relevance import highest
 from attn_audit.judge.screening import direct_relevance, promising, share_of
@@ -37,8 +37,7 @@ def check_belonging(content: Content, evidence: Evidence) -> None:
     check_measured(evidence)
     check_texts(content, evidence, recorded_settings(evidence.settings))
     _check_parts(content, evidence)
-    if evidence.not_evaluated != not_evaluated(content.case):
-        raise EvidenceError("what the evidence lists as not evaluated is not what the case asked for")
+    _check_findings(content, evidence)
 
 
 def check_measured(evidence: Evidence) -> None:
@@ -49,6 +48,7 @@ def check_measured(evidence: Evidence) -> None:
     _check_further(evidence, settings)
     check_checks(evidence, settings)
     check_self_explanation(evidence)
+    check_findings(evidence)
     if not holds(evidence.probe):
         raise EvidenceError("the probe's figures are those of a model that must be refused")
 
@@ -152,6 +152,15 @@ def _check_parts(content: Content, evidence: Evidence) -> None:
         raise EvidenceError("a part of the answer cannot be found again by its pattern") from None
     if evidence.parts != parts:
         raise EvidenceError("what drove the parts of the answer does not follow from the scores")
+
+
+def _check_findings(content: Content, evidence: Evidence) -> None:
+    try:
+        again = findings(content, evidence)
+    except (ValueError, TimeoutError):
+        raise EvidenceError("what a policy names cannot be found again by its pattern") from None
+    if evidence.findings != again:
+        raise EvidenceError("the findings do not follow from the policies and the recorded numbers")
 
 
 def _check_screening(evidence: Evidence, screening: Screening, settings: Settings) -> None:

@@ -112,6 +112,11 @@ WARNINGS = (
         advice="Measure in full to rule that out.",
     ),
     Warn(
+        code="policy-unmatched",
+        sentence="A policy names pieces that are not in this case, so nothing can be said of it.",
+        advice="Correct its terms, pattern or names, or take the case out of what it covers.",
+    ),
+    Warn(
         code="part-missing",
         sentence="A part of the answer that the case names is not in the answer, so nothing is said about it.",
         advice="Correct its text or pattern, or read the answer for what stands there instead.",
@@ -144,6 +149,8 @@ def _of_the_input(content: Content, evidence: Evidence) -> Iterator[str]:
     last = len(content.prompt.ids) - 1
     if any(start <= last < stop for unit in evidence.units for start, stop in unit.runs):
         yield "last-piece"
+    if any(finding.outcome == "nothing matched" for finding in evidence.findings):
+        yield "policy-unmatched"
     if content.prompt.special:
         yield "special-token"
     if content.prompt.date is not None:

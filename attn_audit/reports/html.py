@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -14,10 +13,13 @@ from attn_audit.evidence.digest import salted_view
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
-from attn_audit.evidence.statements import Plan, Redaction, Seal, SealedCase
+from attn_audit.evidence.statements import Redaction, SealedCase
+from attn_audit.evidence.store import Sealed
+from attn_audit.judge.overall import overall
 from attn_audit.reports.checks import verdict_in_words
+from attn_audit.reports.findings import FindingRow, finding_rows
 from attn_audit.reports.fit import check_lengths
-from attn_audit.reports.numbers import size
+from attn_audit.reports.numbers import share, size
 from attn_audit.reports.pieces import pieces_of
 from attn_audit.reports.ranking import UnitRow, supporting, unit_rows
 from attn_audit.reports.spans import fragments
@@ -26,6 +28,7 @@ from attn_audit.reports.view import report_view, standing
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _INDEX_TOP = 3
+_OVERALL_ROWS = 100
 _LINK_LABELS = {"html": "Report", "pdf": "PDF"}
 
 
@@ -52,7 +55,7 @@ class _Summary:
     pieces: int
     faithfulness: str
     warnings: tuple[str, ...]
-    not_evaluated: tuple[str, ...]
+    findings: tuple[FindingRow, ...]
 
 
 @dataclass(frozen=True)
@@ -84,37 +87,35 @@ def page(content: Content, evidence: Evidence, *, missing_glyphs: tuple[str, ...
     return render("report.html.j2", values)
 
 
-def index(
-    plan: Plan, seal: Seal, cases: Mapping[str, tuple[Content, Evidence]], withheld: Mapping[str, Redaction]
-) -> bytes:
-    """The batch at a glance, in the order of the seal. ``cases``: what is at hand of the finished cases, by id;
-    ``withheld``: why the others are not."""
+def index(sealed: Sealed) -> bytes:
+    """The batch at a glance, in the order of the seal."""
+    seal, cases = sealed.seal, sealed.cases
+    rows = overall(cases.values())
     values = {
-        "plan": plan,
+        "plan": sealed.plan,
         "seal": seal,
         "salted": salted_view(tuple(content.salt for content, _ in cases.values())),
         "standing": standing(seal.signer),
         "title": next((content.batch.title for content, _ in cases.values()), None),
         "troubles": tuple(case for case in seal.cases if case.status != "ok"),
-        "cases": tuple(_index_case(case, plan, cases, withheld) for case in seal.cases if case.status == "ok"),
-        "withheld": len(withheld),
+        "cases": tuple(_index_case(case, sealed) for case in seal.cases if case.status == "ok"),
+        "pairs": finding_rows(seal.pairs),
+        "overall": rows[:_OVERALL_ROWS],
+        "overall_left_out": len(rows[_OVERALL_ROWS:]),
+        "share": share,
+        "withheld": len(sealed.withheld),
         "style": _style(),
     }
     return render("index.html.j2", values).encode()
 
 
-def _index_case(
-    case: SealedCase,
-    plan: Plan,
-    cases: Mapping[str, tuple[Content, Evidence]],
-    withheld: Mapping[str, Redaction],
-) -> _IndexCase:
+def _index_case(case: SealedCase, sealed: Sealed) -> _IndexCase:
     if not _ID.fullmatch(case.id):
         raise EvidenceError(f"seal: {case.id!r} is not a case id; a link to it would not be safe.")
-    if case.id not in cases:
-        return _IndexCase(case.id, None, withheld.get(case.id), ())
-    links = tuple(_Link(f"cases/{case.id}/report.{view}", _LINK_LABELS[view]) for view in plan.views)
-    return _IndexCase(case.id, _summary(*cases[case.id]), None, links)
+    if case.id not in sealed.cases:
+        return _IndexCase(case.id, None, sealed.withheld.get(case.id), ())
+    links = tuple(_Link(f"cases/{case.id}/report.{view}", _LINK_LABELS[view]) for view in sealed.plan.views)
+    return _IndexCase(case.id, _summary(*sealed.cases[case.id]), None, links)
 
 
 def _summary(content: Content, evidence: Evidence) -> _Summary:
@@ -129,7 +130,7 @@ def _summary(content: Content, evidence: Evidence) -> _Summary:
         pieces=len(evidence.units),
         faithfulness=verdict_in_words(evidence),
         warnings=tuple(warning.code for warning in evidence.warnings),
-        not_evaluated=evidence.not_evaluated,
+        findings=finding_rows(evidence.findings),
     )
 
 

@@ -17,6 +17,7 @@ from attn_audit.judge.method import described
 from attn_audit.reports import terminal_tables as tables
 from attn_audit.reports.answer_parts import part_views, step_views
 from attn_audit.reports.checks import checks_view, verdict_in_words
+from attn_audit.reports.findings import finding_rows
 from attn_audit.reports.fit import check_lengths
 from attn_audit.reports.groups import group_rows
 from attn_audit.reports.numbers import nats, probability
@@ -59,7 +60,8 @@ def case_view(content: Content, evidence: Evidence, *, top: int, verified: str) 
         *tables.steps(step_views(content, evidence)),
         *tables.profile(profile_tables(evidence, pieces, across=tables.BANDS_ACROSS)),
         *_alone(content, evidence),
-        *_findings(evidence),
+        *tables.findings(finding_rows(evidence.findings)),
+        *_warnings(evidence),
     )
 
 
@@ -131,7 +133,6 @@ def _alone(content: Content, evidence: Evidence) -> tuple[RenderableType, ...]:
     return (Text("Named parts, steps and layers: of this answer alone, not compared with the other one."),)
 
 
-def _findings(evidence: Evidence) -> tuple[RenderableType, ...]:
+def _warnings(evidence: Evidence) -> tuple[RenderableType, ...]:
     lines = [f"Warning ({warning.code}): {warning.sentence} {warning.advice}" for warning in evidence.warnings]
-    lines += [f"NOT EVALUATED: {item}" for item in evidence.not_evaluated]
     return tuple(Text(visible(line), style=_LABEL) for line in lines)

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from attn_audit.reports.answer_parts import Driver, PartView, Steps
 from attn_audit.reports.checks import ChecksView, SizeRow
+from attn_audit.reports.findings import FindingRow
 from attn_audit.reports.groups import Groups
 from attn_audit.reports.joint import JointRow
 from attn_audit.reports.pieces import Piece
@@ -153,6 +154,19 @@ def _joint(rows: tuple[JointRow, ...]) -> Table:
 
 def _rows(found: ChecksView) -> tuple[SizeRow, ...]:
     return () if found.faithfulness is None else found.faithfulness.rows
+
+
+def findings(rows: tuple[FindingRow, ...]) -> Blocks:
+    """What became of the policies."""
+    if not rows:
+        return ()
+    table = _table("Policy", "Result", "What was found")
+    for row in rows:
+        found = [words for words, _ in row.rules]
+        found += [f"not measured as the policy asks: {row.differs}"] if row.differs else []
+        result = row.outcome if row.severity == "fail" else f"{row.outcome} (a warning only)"
+        table.add_row(Text(visible(row.policy), _LABEL), result, Text(visible("\n".join(found) or _NONE)))
+    return (_title("Policies"), table)
 
 
 def steps(found: Steps | None) -> Blocks:

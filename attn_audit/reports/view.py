@@ -19,6 +19,7 @@ from attn_audit.judge.relevance import told_apart
 from attn_audit.reports.answer_parts import PartView, Steps, part_views, step_views
 from attn_audit.reports.answer_tokens import Tokens, token_rows
 from attn_audit.reports.checks import ChecksView, checks_view
+from attn_audit.reports.findings import FindingRow, finding_rows
 from attn_audit.reports.fit import check_lengths
 from attn_audit.reports.groups import Groups, group_rows
 from attn_audit.reports.heatmap import LegendStep, MessageView, legend, message_views
@@ -72,6 +73,7 @@ class ReportView:
     prompt: tuple[PromptPart, ...]
     frozen: int
     checks: ChecksView
+    findings: tuple[FindingRow, ...]
     ranking: Ranking
     parts: tuple[PartView, ...]
     self_explanation: SelfExplanationView | None
@@ -115,6 +117,7 @@ def report_view(content: Content, evidence: Evidence) -> ReportView:
         prompt=prompt_parts(content, evidence),
         frozen=sum(stop - start for start, stop in evidence.frozen),
         checks=checks_view(content, evidence, pieces),
+        findings=finding_rows(evidence.findings),
         ranking=shown_ranking(evidence, rows),
         parts=part_views(content, evidence, pieces),
         self_explanation=self_explanation_view(content, evidence),

@@ -4,7 +4,7 @@ over alone, with plan and seal: then the others are not looked for."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,14 @@ from attn_audit import __version__
 from attn_audit.evidence import bundle
 from attn_audit.evidence.digest import canonical, canonical_json, salted_case, sha256
 from attn_audit.evidence.errors import EvidenceError
+from attn_audit.evidence.findings import PairFinding
 from attn_audit.evidence.identity import manifest
 from attn_audit.evidence.statements import Plan, Seal, SealedCase, plan_subjects, seal_subjects
+from attn_audit.evidence.store import Sealed
 from attn_audit.evidence.trust import TrustedKey
+from attn_audit.judge.pairs import pair_findings
 from attn_audit.reports import html
+from attn_audit.reports.exports import makers
 from attn_audit.reports.verify_page import verify_page
 from attn_audit.verify.asked import Asked, check_asked
 from attn_audit.verify.case import check_exactly, verify_case
@@ -53,7 +57,7 @@ def verify_batch(report: Report, out: Path, trusted: tuple[TrustedKey, ...], ask
     alone = len(folders) == 1 and not any(os.path.lexists(out / name) for name in (bundle.INDEX, bundle.SUMS))
     with report.check("batch", "files"):
         expected = {bundle.CASES, bundle.MANIFEST, bundle.VERIFY_PAGE}
-        expected |= set() if alone else {bundle.INDEX, bundle.SUMS}
+        expected |= set() if alone else {bundle.INDEX, bundle.SUMS, *_exported(seal)}
         expected |= {bundle.SUMS_SIGNATURE} if not alone and (seal is None or seal.signed) else set()
         expected |= {bundle.statement_file(out, stem).name for stem in (bundle.PLAN, bundle.SEAL)}
         check_exactly(bundle.names_in(out), frozenset(expected))
@@ -68,6 +72,12 @@ def verify_batch(report: Report, out: Path, trusted: tuple[TrustedKey, ...], ask
     if not alone:
         check_listed(report, out, trusted, seal)
     check_asked(report, asked, "batch", None if plan is None else plan.statement.predicate, whole=not alone)
+
+
+def _exported(seal: Opened[Seal] | None) -> Iterator[str]:
+    """The files for other programs that the seal names."""
+    for wanted in () if seal is None else seal.statement.predicate.exports:
+        yield from bundle.EXPORTS[wanted]
 
 
 def _check_batch(report: Report, batch: _Batch, folders: frozenset[str], asked: Asked) -> None:
@@ -86,6 +96,8 @@ def _check_batch(report: Report, batch: _Batch, folders: frozenset[str], asked: 
         _check_folders(folders, batch)
         if len({canonical(case.content.batch) for case in report.cases.values()}) > 1:
             raise EvidenceError("the cases do not agree on what the case file says of the batch")
+    with report.check("batch", "pairs"):
+        _check_pairs(report, batch)
     with report.check("batch", "model"):
         _check_model(report, batch)
     if batch.alone:
@@ -177,21 +189,53 @@ def _check_model(report: Report, batch: _Batch) -> None:
             raise EvidenceError(f"{bundle.MANIFEST} lists other files than the evidence of a case")
 
 
+def _at_hand(report: Report, batch: _Batch) -> Sealed:
+    """What was read of the audit, in the order of the seal."""
+    finished = [case.id for case in batch.sealed.cases if case.status == "ok"]
+    return Sealed(
+        plan=batch.planned,
+        seal=batch.sealed,
+        cases={
+            case_id: (found.content, found.evidence)
+            for case_id in finished
+            if (found := report.cases.get(case_id)) is not None
+        },
+        evidence={case_id: report.evidence[case_id] for case_id in finished if case_id in report.evidence},
+        withheld={case_id: report.withheld[case_id].redaction for case_id in finished if case_id in report.withheld},
+    )
+
+
+def _check_pairs(report: Report, batch: _Batch) -> None:
+    """The policies on pairs, judged again where the contents of both cases are at hand."""
+    sealed = batch.sealed
+    cases = _at_hand(report, batch).cases
+    gone = {case.id for case in sealed.cases if case.status == "ok"} - set(cases)
+    said = [pair for pair in sealed.pairs if pair.case_id not in gone]
+    again = list(pair_findings(cases, cases))
+    if len(said) != len(again) or any(
+        _about(one) != _about(other) or (one != other and one.pair_with not in gone)
+        for one, other in zip(said, again, strict=True)
+    ):
+        raise EvidenceError("what became of the policies on pairs does not follow from the cases")
+    for pair in sealed.pairs:
+        if pair.outcome != "held":
+            report.note(pair.case_id, "policy", f"{pair.policy!r:.80} with {pair.pair_with}: {pair.outcome}")
+
+
+def _about(pair: PairFinding) -> tuple[str, str, str, str]:
+    return pair.case_id, pair.policy, pair.severity, pair.pair_with
+
+
 def _check_pages(report: Report, batch: _Batch, asked: Asked) -> None:
     """The pages about the whole batch, rendered again and compared."""
     seal, plan = batch.sealed, batch.planned
-    withheld = {case.id: report.withheld[case.id].redaction for case in seal.cases if case.id in report.withheld}
-    pages: dict[str, Callable[[], bytes]] = {
-        bundle.INDEX: lambda: html.index(plan, seal, measured, withheld),
-        bundle.VERIFY_PAGE: lambda: verify_page(plan, seal, tuple(withheld.values()), alone=batch.alone),
+    sealed = _at_hand(report, batch)
+    withheld = tuple(sealed.withheld.values())
+    pages: dict[str, Callable[[Sealed], bytes]] = {
+        bundle.VERIFY_PAGE: lambda _: verify_page(plan, seal, withheld, alone=batch.alone)
     }
-    if batch.alone:
-        del pages[bundle.INDEX]
-    measured = {
-        case.id: (found.content, found.evidence)
-        for case in seal.cases
-        if case.status == "ok" and (found := report.cases.get(case.id)) is not None
-    }
+    if not batch.alone:
+        pages |= {bundle.INDEX: html.index, **makers(seal.exports)}
     held = [report.passed(case_id, "numbers") for case_id in report.evidence]
     reason = None
     if not asked.views:
@@ -205,5 +249,5 @@ def _check_pages(report: Report, batch: _Batch, asked: Asked) -> None:
             report.note("batch", name, f"view not compared: {reason}")
             continue
         with report.check("batch", name):
-            if page() != bundle.read_file(batch.out / name):
+            if page(sealed) != bundle.read_file(batch.out / name):
                 raise EvidenceError(f"{name} does not follow from plan, seal and evidence")

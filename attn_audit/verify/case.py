@@ -108,8 +108,9 @@ def _say_what_it_is(report: Report, name: str, evidence: Evidence, opened: Opene
     """Who signed, and what a reader should know although it is no failure."""
     check_signer(report, name, evidence.signer, evidence.run.finished, opened)
     note_test_key(report, name, evidence.signer)
-    for asked in evidence.not_evaluated:
-        report.note(name, "not evaluated", asked)
+    for finding in evidence.findings:
+        if finding.outcome != "held":
+            report.note(name, "policy", f"{finding.policy!r:.80}: {finding.outcome} (severity {finding.severity})")
     if not evidence.method.default:
         report.note(name, "method", f"changed from the default: {described(evidence.method)}")
     if evidence.answer.source == "supplied":

@@ -1,0 +1,78 @@
+"""A whole batch in figures: how large a share of the positive relevance each field, named unit, policy and term of a
+policy held, over all cases. What drives single answers is noise or bad luck; what drives many is the system's."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import nlargest
+from statistics import fmean, median
+from typing import Literal
+
+from attn_audit.cases.patterns import term
+from attn_audit.evidence.measured import Unit
+from attn_audit.evidence.records import Case
+from attn_audit.evidence.store import Measured
+from attn_audit.judge.policies import matched, named, share_of, units_of
+from attn_audit.judge.relevance import DECIMALS, positive_share, told_apart
+
+HIGHEST_CASES = 3
+OverallKind = Literal["field", "unit", "policy", "term"]
+_Key = tuple[OverallKind, str, str]
+
+
+@dataclass(frozen=True)
+class Overall:
+    """One thing that several cases name. ``policy``: whose term it is, else empty; shares of the positive relevance
+    over the cases that have it; ``highest``: up to three cases (ids) with the largest ones, without those of 0."""
+
+    kind: OverallKind
+    name: str
+    policy: str
+    cases: int
+    mean: float
+    median: float
+    maximum: float
+    highest: tuple[str, ...]
+
+
+def overall(cases: Iterable[Measured]) -> tuple[Overall, ...]:
+    """Fields first, then named units, policies and their terms, each in the order in which the cases bring them. Reads
+    each case once, and keeps a number for each thing that it names."""
+    found: dict[_Key, list[tuple[float, str]]] = defaultdict(list)
+    for content, evidence in cases:
+        shares = positive_share(told_apart(evidence))
+        for key, units in _named(content.case, evidence.units):
+            found[key].append((share_of(units, shares), content.case.id))
+    rows = [_row(key, held) for key, held in found.items()]
+    kinds: tuple[OverallKind, ...] = ("field", "unit", "policy", "term")
+    return tuple(row for kind in kinds for row in rows if row.kind == kind)
+
+
+def _named(case: Case, units: Sequence[Unit]) -> Iterator[tuple[_Key, Iterable[int]]]:
+    """What the case names that is there, and its units. A pattern that takes too long is left out."""
+    for one in case.named:
+        kind: OverallKind = "field" if one.kind == "field" else "unit"
+        yield (kind, one.name, ""), named(case, units, one.kind, one.name)
+    for policy in case.policies:
+        if together := units_of(policy, case, units):
+            yield ("policy", policy.name, ""), together
+        for text in policy.terms:
+            if single := matched([term(text)], case, units):
+                yield ("term", text, policy.name), single
+
+
+def _row(key: _Key, held: list[tuple[float, str]]) -> Overall:
+    shares = [share for share, _ in held]
+    highest = nlargest(HIGHEST_CASES, ((share, -at, case_id) for at, (share, case_id) in enumerate(held) if share > 0))
+    return Overall(
+        kind=key[0],
+        name=key[1],
+        policy=key[2],
+        cases=len(held),
+        mean=round(fmean(shares), DECIMALS),
+        median=round(median(shares), DECIMALS),
+        maximum=max(shares),
+        highest=tuple(case_id for _, _, case_id in highest),
+    )

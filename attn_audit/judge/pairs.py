@@ -1,0 +1,63 @@
+"""Counterfactual pairs: two cases that differ in one attribute must give the same answer, and similar maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from attn_audit.evidence.findings import PairFinding, Rule
+from attn_audit.evidence.records import Policy
+from attn_audit.evidence.store import Measured
+from attn_audit.judge.alignment import align
+from attn_audit.judge.policies import differences, outcome, own_answer, share_of
+from attn_audit.judge.relevance import positive_share, told_apart
+
+
+def pair_findings(order: Iterable[str], cases: Mapping[str, Measured]) -> Iterator[PairFinding]:
+    """Of each policy on a pair that one of the cases states. ``order``: their ids; ``cases``: the finished ones, whose
+    content is at hand."""
+    for case_id in order:
+        if case_id not in cases:
+            continue
+        one = cases[case_id]
+        for policy in one[0].case.policies:
+            if policy.pair_with is not None and policy.pair_with != case_id:
+                yield _finding(policy, policy.pair_with, one, cases.get(policy.pair_with))
+
+
+def _finding(policy: Policy, pair_with: str, one: Measured, other: Measured | None) -> PairFinding:
+    rules: tuple[Rule, ...] = ()
+    differs: tuple[str, ...] = ("the other case is not finished",)
+    if other is not None:
+        same = own_answer(one[0]).strip() == own_answer(other[0]).strip()
+        rules, differs = (Rule(rule="same_answer", held=same),), ()
+        if policy.tolerance is not None:
+            differs = _differs(policy, one, other)
+            rules += () if differs else (_similar(policy.tolerance, one, other),)
+    return PairFinding(
+        policy=policy.name,
+        severity=policy.severity,
+        outcome=outcome(rules, differs, unmatched=False),
+        differs=differs,
+        rules=rules,
+        case_id=one[0].case.id,
+        pair_with=pair_with,
+    )
+
+
+def _differs(policy: Policy, one: Measured, other: Measured) -> tuple[str, ...]:
+    """Why the two maps cannot be compared, or not with the tolerance."""
+    named = dict.fromkeys(name for _, found in (one, other) for name in differences(policy.method, found.method))
+    if one[0].answer.text.strip() != other[0].answer.text.strip():
+        named["answer"] = None
+    if (one[1].contrast is None) != (other[1].contrast is None):
+        named["contrast"] = None
+    return tuple(named)
+
+
+def _similar(tolerance: float, one: Measured, other: Measured) -> Rule:
+    """The largest difference of shares of the positive relevance between pieces that stand for each other."""
+    shares, others = (positive_share(told_apart(evidence)) for _, evidence in (one, other))
+    aligned = align(one[1].units, one[0].case.messages, other[1].units, other[0].case.messages)
+    apart = (abs(share_of(pair.first, shares) - share_of(pair.second, others)) for pair in aligned)
+    largest = round(max(apart, default=0.0), 6)
+    return Rule(rule="similar_map", limit=tolerance, found=largest, held=largest <= tolerance)
