@@ -23,6 +23,7 @@ from attn_audit.evidence.checked import (
     Together,
     Variant,
 )
+from attn_audit.evidence.findings import Finding, Rule
 from attn_audit.evidence.measured import (
     AnswerPart,
     AnswerScore,
@@ -61,7 +62,8 @@ from attn_audit.evidence.records import (
     Segment,
     Span,
 )
-from attn_audit.evidence.statements import Plan, PlannedCase, Seal, SealedCase
+from attn_audit.evidence.statements import Plan, PlannedCase, Redaction, Seal, SealedCase
+from attn_audit.evidence.store import Sealed
 from attn_audit.judge.faithfulness import p_value
 from attn_audit.judge.faithfulness import verdict as judged
 from attn_audit.judge.parts import answer_parts
@@ -179,7 +181,6 @@ def evidence(said: Content, **changes: Any) -> Evidence:
             tolerance=0.0001,
         ),
         "warnings": (),
-        "not_evaluated": (),
         "run": run(),
     } | changes
     if "relevance" not in fields:
@@ -187,8 +188,41 @@ def evidence(said: Content, **changes: Any) -> Evidence:
     return Evidence(**fields)
 
 
+FINDINGS = (
+    Finding(
+        policy="“no protected attribute”",
+        severity="fail",
+        outcome="broken",
+        units=(1, 3),
+        rules=(
+            Rule(rule="max_share", limit=0.05, found=0.1234, held=False),
+            Rule(rule="not_in_top", limit=5, found=None, held=True),
+            Rule(rule="max_effect", limit=0.5, found=0.25, held=True),
+        ),
+    ),
+    Finding(
+        policy="short",
+        severity="warn",
+        outcome="broken",
+        rules=(Rule(rule="answer_must_not_match", held=False), Rule(rule="answer_must_match", held=True)),
+    ),
+    Finding(policy="of sentences", severity="fail", outcome="not comparable", differs=("units",), units=(0,)),
+    Finding(policy="no zebra", severity="fail", outcome="nothing matched"),
+    Finding(
+        policy="income decides",
+        severity="fail",
+        outcome="held",
+        units=(2,),
+        rules=(
+            Rule(rule="must_be_in_top", limit=3, found=1, held=True),
+            Rule(rule="min_share", limit=0.1, found=0.3, held=True),
+        ),
+    ),
+)
+
+
 def rich_case() -> tuple[Content, Evidence]:
-    """A case that fills every part of the report: supplied and observed answers, warnings, not evaluated, test key."""
+    """A case that fills every part of the report: supplied and observed answers, warnings, findings, test key."""
     said = content(
         case={
             "observed_answer": "Declined.",
@@ -228,9 +262,8 @@ def rich_case() -> tuple[Content, Evidence]:
                 advice="Name a contrast.",
             ),
         ),
-        not_evaluated=("policy “no protected attribute”", "policy “short”"),
     )
-    return said, measured
+    return said, measured.model_copy(update={"findings": FINDINGS})
 
 
 STEPS = "The two missed payments weigh more than her income. She has paid on time since. Refer the application."
@@ -447,7 +480,8 @@ def batch(
         created="2026-11-20T09:00:00Z",
         signer=SIGNER,
         case_file="33" * 32,
-        cases=tuple(PlannedCase(id=case.id, digest="44" * 32) for case in sealed),
+        source="cases/loans.yaml",
+        cases=tuple(PlannedCase(id=case.id, digest="44" * 32, line=4 + at) for at, case in enumerate(sealed)),
         settings=settings(),
         views=("html", "pdf"),
         model_name=model().name,
@@ -466,6 +500,16 @@ def batch(
         skipped=0,
     )
     return plan, seal
+
+
+def sealed(
+    plan: Plan,
+    seal: Seal,
+    cases: Mapping[str, tuple[Content, Evidence]],
+    withheld: Mapping[str, Redaction] | None = None,
+) -> Sealed:
+    """The batch as its pages take it; ``cases``: those at hand."""
+    return Sealed(plan, seal, cases, {name: evidence for name, (_, evidence) in cases.items()}, withheld or {})
 
 
 def model(name: str = "SmolLM2-135M-Instruct") -> ModelIdentity:

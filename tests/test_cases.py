@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from attn_audit.cases import SETTINGS, CaseFile, case_schema, not_evaluated, read_cases, single_case
+from attn_audit.cases import SETTINGS, CaseFile, case_schema, read_cases, single_case
 from attn_audit.evidence.digest import canonical, parse_canonical
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.records import Case, NamedSpans
+from attn_audit.evidence.records import Case, NamedSpans, PolicyMethod
 
 SAMPLES = Path(__file__).parents[1] / "sample_cases"
 
@@ -107,12 +107,18 @@ def test_everything_a_case_file_can_say(tmp_path: Path) -> None:
         ["Postcode no, income 012."],
         ["Again: 012"],
     ]
-    assert not_evaluated(first) == ('policy "no postcode"',)
+    assert first.policies[0].method == PolicyMethod(), "of the settings of its file"
 
 
 def test_json_lines_say_the_same_as_yaml(tmp_path: Path) -> None:
     lines = [
-        {"batch": {"title": "T", "settings": {"threads": 2, "max_new_tokens": 9}, "policies": [{"name": "p"}]}},
+        {
+            "batch": {
+                "title": "T",
+                "settings": {"threads": 2, "max_new_tokens": 9},
+                "policies": [{"name": "p", "answer_must_match": "a"}],
+            }
+        },
         {"id": "a1", "template": "Income {income}.", "fields": {"income": "12"}, "max_new_tokens": 5},
         {"id": "a2", "prompt": "Hi \u2028 there"},
     ]
@@ -122,7 +128,7 @@ def test_json_lines_say_the_same_as_yaml(tmp_path: Path) -> None:
         """\
         title: T
         settings: {threads: 2, max_new_tokens: 9}
-        policies: [{name: p}]
+        policies: [{name: p, answer_must_match: a}]
         cases:
           - {id: a1, template: "Income {income}.", fields: {income: 12}, max_new_tokens: 5}
           - {id: a2, prompt: "Hi \\L there"}
@@ -290,15 +296,15 @@ BAD = {
     ),
     "empty match": (ONE + "    units: [{name: u, pattern: 'x*'}]\n", 'line 4: the pattern of "u" matches empty text'),
     "policy pattern": (
-        ONE + "    policies:\n      - name: p\n        pattern: '*'\n",
+        ONE + "    policies:\n      - name: p\n        pattern: '*'\n        limits: {max_share: 0}\n",
         'line 6: "*" is not a valid regular expression',
     ),
     "policy unit": (
-        ONE + "    policies: [{name: p, unit: u}]\n",
+        ONE + "    policies: [{name: p, unit: u, limits: {max_share: 0}}]\n",
         'line 4: the policy "p" names the unit "u", which no case',
     ),
     "policy field": (
-        "policies: [{name: p, field: f}]\n" + ONE,
+        "policies: [{name: p, field: f, limits: {max_share: 0}}]\n" + ONE,
         'line 1: the policy "p" names the field "f", which no case',
     ),
     "policy pair": (
@@ -306,7 +312,7 @@ BAD = {
         'line 1: the policy "p" is paired with "A1", which is not a case',
     ),
     "policy twice": (
-        "policies: [{name: p}]\n" + ONE + "    policies: [{name: p}]\n",
+        "policies: [{name: p, answer_must_match: a}]\n" + ONE + "    policies: [{name: p, answer_must_match: a}]\n",
         'line 5: two policies of case "a1" have the name "p"',
     ),
     "wrong yaml": (
@@ -569,16 +575,17 @@ LIMIT_FIELDS = ("not_in_top", "must_be_in_top", "max_effect")
 @pytest.mark.parametrize("name", ["b.yaml", "b.jsonl"])
 def test_numbers_stay_where_json_is_exact(tmp_path: Path, name: str, field: str, number: str) -> None:
     limits = f'"limits": {{"{field}": {number}}}' if field in LIMIT_FIELDS else f'"{field}": {number}'
-    case = f'{{"id": "a1", "prompt": "x", "policies": [{{"name": "p", "terms": ["x"], {limits}}}]}}'
+    case = f'{{"id": "a1", "prompt": "x", "policies": [{{"name": "p", "terms": ["x"], "pair_with": "a1", {limits}}}]}}'
     sentence = refusal(tmp_path, case if name == "b.jsonl" else f"cases: [{case}]\n", name)
     assert f"{name}, line 1" in sentence
     assert len(sentence) < 300
 
 
 def test_numbers_at_their_limits_are_encoded_and_read_back(tmp_path: Path) -> None:
-    limits = {"not_in_top": 1_000_000, "must_be_in_top": 1, "max_effect": 1e6, "max_share": 5e-324, "min_share": -0.0}
-    policy = {"name": "p" * 200, "terms": ["x"], "limits": limits, "tolerance": 1e6}
-    case = read(tmp_path, json.dumps({"id": "a1", "prompt": "x", "policies": [policy]}), "b.jsonl").cases[0]
+    limits = {"not_in_top": 1, "must_be_in_top": 1_000_000, "max_effect": 1e6, "max_share": 5e-324, "min_share": -0.0}
+    policy = {"name": "p" * 200, "terms": ["x"], "limits": limits, "pair_with": "a2", "tolerance": 1}
+    entries = ({"id": "a1", "prompt": "x", "policies": [policy]}, {"id": "a2", "prompt": "x"})
+    case = read(tmp_path, "\n".join(json.dumps(entry) for entry in entries), "b.jsonl").cases[0]
     assert parse_canonical(canonical(case), Case, "case") == case
 
 
@@ -593,7 +600,7 @@ def test_numbers_at_their_limits_are_encoded_and_read_back(tmp_path: Path) -> No
         ("references", ["x" * 10_001], "10000 characters"),
         ("model", "x" * 4097, "4096 characters"),
         ("policies", [{"name": "x" * 201}], "200 characters"),
-        ("policies", [{"name": "p", "terms": ["x" * 10_001]}], "10000 characters"),
+        ("policies", [{"name": "p", "terms": ["x" * 1_001]}], "1000 characters"),
         ("policies", [{"name": "p", "terms": ["x"] * 1001}], "at most 1000 items, not"),
     ],
 )
@@ -640,11 +647,6 @@ def test_a_single_question() -> None:
     for bad in ("", " \n", "x" * 1_000_001, "\udcff"):
         with pytest.raises(UsageError, match="the prompt "):
             single_case(bad)
-
-
-def test_what_is_not_evaluated_shows_no_control_characters(tmp_path: Path) -> None:
-    file = read(tmp_path, ONE + '    policies: [{name: "a\\e[31m\\u202eb\\nc"}]\n')
-    assert not_evaluated(file.cases[0]) == ('policy "a[31mbc"',)
 
 
 def test_the_schema_names_every_field() -> None:

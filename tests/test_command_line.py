@@ -350,19 +350,6 @@ def test_an_unsigned_audit_says_so_everywhere(attn_audit: Run, tiny_model: Path)
     assert attn_audit("show", "out").code == 0
 
 
-def test_what_is_not_evaluated_is_said(attn_audit: Run, tiny_model: Path) -> None:
-    text = ONE_CASE.replace("approved?", 'approved?", contrast: "no').replace(
-        "cases:", "policies:\n  - {name: p}\ncases:"
-    )
-    ended = attn_audit("run", case_file(text), *model_flags(tiny_model), "--out", "out")
-    assert ended.code == 0, ended.err
-    said = audits.evidence_of(Path("out/cases/one")).not_evaluated
-    assert said
-    for asked in said:
-        assert f"NOT EVALUATED by this version: {asked}" in " ".join(ended.err.split())
-    assert "not evaluated" in Path("out/cases/one/report.html").read_text(encoding="utf-8").lower()
-
-
 def test_attack_49_prompt_longer_than_the_context(attn_audit: Run, tiny_model: Path) -> None:
     audits.key(Path())
     long = "loan " * 800

@@ -42,7 +42,7 @@ def test_relevance_is_that_of_the_answer_less_that_of_the_contrast(contrasted: a
             for said in (content.answer, content.contrast)
         ]
         assert found == pytest.approx((falls[0] - falls[1]).item(), abs=BOUND)
-    assert evidence.not_evaluated == ()
+    assert evidence.findings == ()
 
 
 def test_it_verifies_and_its_report_names_the_other_answer(contrasted: audits.Audit) -> None:

@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
@@ -22,6 +22,7 @@ from attn_audit.cli.signing import IDENTITY_VARIABLE, KEY_VARIABLE, MODEL_KEY_VA
 from attn_audit.evidence.digest import canonical
 from attn_audit.evidence.envelope import MEDIA_TYPE, PAYLOAD_TYPE, PREDICATE_TYPES, payload_of
 from attn_audit.evidence.errors import AuditError
+from attn_audit.evidence.findings import Finding, FindingOutcome, Rule
 from attn_audit.evidence.identity import IGNORED, MANIFEST_TYPE
 from attn_audit.evidence.measured import (
     Evidence,
@@ -29,6 +30,8 @@ from attn_audit.evidence.measured import (
 )
 from attn_audit.evidence.records import (
     Content,
+    Limits,
+    Policy,
     Record,
 )
 from attn_audit.evidence.settings import ENVIRONMENT_PREFIX, Settings
@@ -239,6 +242,17 @@ def test_the_example_of_a_case_file_is_read(tmp_path: Path) -> None:
     assert [named.name for named in case.named] == ["income", "postcode"]
     assert f"--case {case.id}" in README
     assert f"cases/{case.id}/report.html" in README
+
+
+def test_the_example_of_policies_is_read(tmp_path: Path) -> None:
+    page = (ROOT / "docs/policies.md").read_text(encoding="utf-8")
+    (example,) = blocks(page, "yaml")
+    (tmp_path / "cases.yaml").write_text(example, encoding="utf-8")
+    first, second = read_cases(tmp_path / "cases.yaml").cases
+    assert len(second.policies) == len(first.policies) + 1
+    for record in (Policy, Limits, Finding, Rule):
+        assert set(record.model_fields) <= set(re.findall(r"\w+", page)), record
+    assert all(f"| {outcome} |" in page for outcome in get_args(FindingOutcome))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())

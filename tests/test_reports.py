@@ -112,7 +112,7 @@ def hostile() -> tuple[Content, Evidence]:
         content,
         model=make.model("<b>\u0435vil</b>\u202e{{7*7}}"),
         signer=make.SIGNER.model_copy(update={"principal": "\u0430udit@bank.example<script>"}),
-        not_evaluated=("policy <script>x</script>",),
+        findings=(make.FINDINGS[0].model_copy(update={"policy": "<script>x</script>\u202e{{7*7}}"}),),
     )
 
 
@@ -123,7 +123,7 @@ def hostile_pdf(hostile: tuple[Content, Evidence]) -> bytes:
 
 def hostile_pages(hostile: tuple[Content, Evidence]) -> tuple[Page, Page]:
     plan, seal = make.batch({"loan-1": hostile}, failed={"bad": "no <script>x</script> \x1b[2J {{7*7}}"})
-    return Page(html.report(*hostile)), Page(html.index(plan, seal, {"loan-1": hostile}, {}))
+    return Page(html.report(*hostile)), Page(html.index(make.sealed(plan, seal, {"loan-1": hostile})))
 
 
 def english(**changes: Any) -> tuple[Content, Evidence]:
@@ -173,7 +173,7 @@ def test_attack_35_an_id_that_is_no_id_is_not_linked() -> None:
     case = english()
     plan, seal = make.batch({"javascript:alert(1)": case})
     with pytest.raises(EvidenceError, match="is not a case id"):
-        html.index(plan, seal, {"javascript:alert(1)": case}, {})
+        html.index(make.sealed(plan, seal, {"javascript:alert(1)": case}))
 
 
 def test_attack_36_hidden_characters_are_shown_and_counted(hostile: tuple[Content, Evidence]) -> None:
@@ -241,7 +241,7 @@ def test_attack_43_text_of_the_case_stands_in_boxes_only(hostile: tuple[Content,
 
 def test_the_policy_names_the_only_stylesheet_and_nothing_else() -> None:
     plan, seal = make.batch({"loan-1": english()})
-    for data in (html.report(*english()), html.index(plan, seal, {"loan-1": english()}, {})):
+    for data in (html.report(*english()), html.index(make.sealed(plan, seal, {"loan-1": english()}))):
         source = data.decode()
         styles = re.findall(r"<style>(.*?)</style>", source, re.DOTALL)
         assert len(styles) == 1
@@ -302,8 +302,11 @@ def test_page_one_says_what_a_reader_must_know_before_the_map() -> None:
         "Not reproduced",
         "Faithfulness: not checked, since the settings ask for none.",
         "Warning (near-certain):",
-        "NOT EVALUATED",
-        "policy “no protected attribute”",
+        "“no protected attribute”",
+        "BROKEN",
+        "share of the positive relevance 12.3 %, at most 5.0 % allowed",
+        "NOT COMPARABLE",
+        "not measured as the policy asks: units",
         "Method: changed from the default: units = word (flag).",
         evidence.signer.key_id,
         evidence.model.root,
@@ -320,7 +323,11 @@ def test_an_unsigned_report_says_so_and_a_signed_one_does_not() -> None:
 
 def test_no_report_claims_what_it_cannot() -> None:
     plan, seal = make.batch({"loan-1": english()})
-    pages = (html.report(*english()), html.report(*make.rich_case()), html.index(plan, seal, {"loan-1": english()}, {}))
+    pages = (
+        html.report(*english()),
+        html.report(*make.rich_case()),
+        html.index(make.sealed(plan, seal, {"loan-1": english()})),
+    )
     for page in pages:
         words = Page(page).text.lower()
         assert not [claim for claim in ("compliant", "certified", "proves why") if claim in words]
@@ -371,10 +378,10 @@ def test_every_table_names_its_columns_or_its_rows() -> None:
 
 def test_the_index_says_what_failed_and_why() -> None:
     plan, seal = make.batch({"loan-1": english()}, failed={"bad-1": "the prompt is longer than the context"})
-    page = Page(html.index(plan, seal, {"loan-1": english()}, {}))
+    page = Page(html.index(make.sealed(plan, seal, {"loan-1": english()})))
     for words in ("1 finished, 1 failed, 0 skipped, of 2 planned", "bad-1", "the prompt is longer than the context"):
         assert words in page.text
-    assert "The content of this case is not here." in Page(html.index(plan, seal, {}, {})).text
+    assert "The content of this case is not here." in Page(html.index(make.sealed(plan, seal, {}))).text
 
 
 def test_the_terminal_reads_without_colour_at_80_columns() -> None:
@@ -384,7 +391,7 @@ def test_the_terminal_reads_without_colour_at_80_columns() -> None:
         "not verified",
         "TEST KEY",
         "[two +1.80]",
-        "NOT EVALUATED: policy “short”",
+        "NOT COMPARABLE",
         "not checked (checks: none)",
     ):
         assert words in shown
@@ -674,7 +681,7 @@ def test_the_verdict_stands_above_the_map(verdict: str) -> None:
         "cannot tell": "cannot tell: too",
     }
     for shown in (
-        Page(html.index(plan, seal, {"loan-1": (content, checked)}, {})).text,
+        Page(html.index(make.sealed(plan, seal, {"loan-1": (content, checked)}))).text,
         _terminal(content, checked, colour=None),
     ):
         assert words[verdict] in " ".join(shown.split())
@@ -720,9 +727,9 @@ def test_the_rounding_of_a_sweep_is_told() -> None:
 
 def test_the_index_says_how_much_was_measured(full: tuple[Content, Evidence]) -> None:
     plan, seal = make.batch({"loan-1": full})
-    assert "28 of 74 pieces were measured" in Page(html.index(plan, seal, {"loan-1": full}, {})).text
+    assert "28 of 74 pieces were measured" in Page(html.index(make.sealed(plan, seal, {"loan-1": full}))).text
     plan, seal = make.batch({"loan-1": english()})
-    assert "pieces were measured" not in Page(html.index(plan, seal, {"loan-1": english()}, {})).text
+    assert "pieces were measured" not in Page(html.index(make.sealed(plan, seal, {"loan-1": english()}))).text
 
 
 @needs_pdf

@@ -243,6 +243,7 @@ def plan(signer: Signer) -> Plan:
         created=WHEN,
         signer=signer,
         case_file=root,
+        source="cases.yaml",
         cases=(),
         settings=(),
         views=("html",),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import audits
+import make_records
 from attn_audit.evidence.envelope import Statement, sign
 from attn_audit.evidence.errors import EvidenceError, UsageError
 from attn_audit.evidence.keys import SigningKey
@@ -331,7 +332,7 @@ def test_no_digest_is_left_that_a_text_could_be_tried_against(audit_with_pdf: Au
     assert content.salt.encode() not in b"".join(p.read_bytes() for p in audit.out.rglob("*") if p.is_file())
     plan, seal = audits.plan_of(audit.out), audits.seal_of(audit.out)
     others = {case.id: (guessed, evidence) if case.id == case_id else measured(audit, case.id) for case in seal.cases}
-    assert html.index(plan, seal, others, {}) != index
+    assert html.index(make_records.sealed(plan, seal, others)) != index
 
 
 def measured(audit: Audit, case_id: str) -> tuple[Content, Evidence]:

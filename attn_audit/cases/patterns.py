@@ -54,8 +54,8 @@ def term(text: str) -> regex.Pattern[str]:
 
 def _bounded(text: str) -> str:
     """No letter, digit or accent of the same word before or after it. Scripts that are written without spaces have no
-    such boundary."""
-    words = r"\s+".join(regex.escape(word) for word in text.split())
+    such boundary. White space is what ``str.split`` takes for it."""
+    words = r"[\s\x1c-\x1f]+".join(regex.escape(word) for word in text.split())
     begin, end = text.strip()[0], text.strip()[-1]
     before = r"(?<![\w\p{M}])" if _IN_WORDS.match(begin) else ""
     after = r"(?![\w\p{M}])" if _IN_WORDS.match(end) else r"(?!\p{M})"

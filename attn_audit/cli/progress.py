@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from attn_audit.evidence.statements import SealedCase
 
 
+_WEEK = 7 * 24 * 3600.0  # seconds over which the speed is taken; a case may take many minutes
+
+
 class Stop:
     """Set by SIGTERM. Only a flag: what is being written is written to its end."""
 
@@ -57,7 +60,10 @@ def drawing(stop: Stop, quiet: bool) -> Iterator[Watch]:
         return
     console = stderr()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+    with Progress(
+        *columns, speed_estimate_period=_WEEK, console=console, disable=not console.is_terminal, transient=True
+    ) as progress:
+        batch = progress.add_task("all cases", total=None)
         task = progress.add_task("starting", total=None)
 
         class Drawing(Stoppable):
@@ -69,15 +75,18 @@ def drawing(stop: Stop, quiet: bool) -> Iterator[Watch]:
 
             def kept(self, case_id: str) -> None:
                 console.print(f"{visible(case_id)}: finished before, checked and kept", markup=False)
+                progress.advance(batch)
 
             def case_begins(self, case: Case, number: int, total: int) -> None:
-                progress.reset(task, description=f"case {number} of {total}: {visible(case.id)}", total=None)
+                progress.update(batch, total=total)
+                progress.reset(task, description=f"case {visible(case.id)}", total=None)
 
             def units(self, done: int, total: int) -> None:
                 progress.update(task, completed=done, total=total)
 
             def case_ends(self, case: Case, ended: SealedCase, measured: tuple[Content, Evidence] | None) -> None:
                 console.print(_line(ended, measured if console.is_terminal else None), soft_wrap=True)
+                progress.advance(batch)
 
         yield Drawing()
 

@@ -81,8 +81,12 @@ def stored(out: Path, plan: Plan, seal: Seal) -> Sealed:
 
 
 def stored_statement(folder: Path, stem: str, kind: type[P]) -> P:
-    """What a statement's file says, signed or not. Raises EvidenceError."""
-    path = bundle.statement_file(folder, stem)
+    """What the statement of that name in a folder says, signed or not. Raises EvidenceError."""
+    return statement_in(bundle.statement_file(folder, stem), kind)
+
+
+def statement_in(path: Path, kind: type[P]) -> P:
+    """What a statement's file says, signed or not, as its name tells. Raises EvidenceError."""
     data = bundle.read_file(path)
     payload = payload_of(data, path.name) if path.name.endswith(bundle.SIGNED) else data
     return decode(payload, kind, path.name).predicate

@@ -132,7 +132,7 @@ def fuzz_case(pair: Pair, folder: Path, chance: random.Random) -> str:
     plan, seal = make_records.batch({folder.name: (content, evidence)})
     try:
         html.report(content, evidence)
-        html.index(plan, seal, {folder.name: (content, evidence)}, {})
+        html.index(make_records.sealed(plan, seal, {folder.name: (content, evidence)}))
         Console(file=io.StringIO(), width=80).print(case_view(content, evidence, top=10, verified="x"))
     except AuditError:
         return "numbers hold, not drawn"

@@ -1,0 +1,96 @@
+"""What ``attn-audit run`` leaves for other programs: copies of the exports, and an exit code for a CI job."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from attn_audit.cli.console import advise
+from attn_audit.evidence import bundle
+from attn_audit.evidence.errors import ConditionMet, Incomplete, UsageError
+from attn_audit.evidence.statements import ExportName, Seal
+from attn_audit.evidence.store import StoredEvidence
+from attn_audit.judge.conditions import Condition, conditions, met
+
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+_AUTO = "auto"
+_SAID = 20  # of the places where a condition is met
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """``copies``: where else an export goes, beside the audit folder; ``appended``: the summary goes to its end."""
+
+    exports: tuple[ExportName, ...]
+    copies: Mapping[str, Path]
+    appended: Path | None
+    conditions: tuple[Condition, ...]
+
+
+NOTHING = Outputs((), {}, None, ())
+
+
+def wanted(
+    files: Mapping[ExportName, str | None], fail_on: str | None, out: Path | None, environment: Mapping[str, str]
+) -> Outputs:
+    """What the flags ask for. ``files``: the path given for each export. Raises UsageError, before anything is
+    measured, where a file could not be written afterwards."""
+    given = {export: path for export, path in files.items() if path is not None}
+    appended = None
+    if given.get("summary") == _AUTO:
+        appended = _step_summary(environment)
+    copies = {
+        name: _writable(target, out)
+        for export, path in given.items()
+        if not (export == "summary" and path == _AUTO)
+        for name, target in zip(bundle.EXPORTS[export], _targets(Path(path)), strict=False)
+    }
+    return Outputs(tuple(given), copies, appended, () if fail_on is None else conditions(fail_on))
+
+
+def write(outputs: Outputs, out: Path) -> None:
+    """The copies, each whole or not at all. Raises Incomplete."""
+    for name, target in outputs.copies.items():
+        bundle.write_file(target, bundle.read_file(out / name))
+    if outputs.appended is not None:
+        try:
+            with outputs.appended.open("ab") as file:
+                file.write(bundle.read_file(out / bundle.EXPORTS["summary"][0]))
+        except OSError as error:
+            raise Incomplete(f"the summary cannot be appended to {outputs.appended}: {error.strerror}") from None
+
+
+def require_unmet(outputs: Outputs, seal: Seal, out: Path) -> None:
+    """Raises ConditionMet, having said where, when a condition of ``--fail-on`` is met."""
+    found = tuple(met(outputs.conditions, seal, StoredEvidence(out, seal).values())) if outputs.conditions else ()
+    for one in found[:_SAID]:
+        advise(f"{one.case_id}: {one.reason}")
+    if found:
+        more = f", of which {_SAID} are named" if len(found) > _SAID else ""
+        raise ConditionMet(f"what --fail-on names was found in {len(found)} places{more}; the audit is whole and kept")
+
+
+def _targets(path: Path) -> tuple[Path, Path]:
+    """The file itself, and the one for the table over the whole batch, which only CSV has."""
+    return path, path.with_name(f"{path.stem}.batch{path.suffix}")
+
+
+def _step_summary(environment: Mapping[str, str]) -> Path | None:
+    """Where a job of GitHub Actions takes its summary from; elsewhere only the audit folder has it."""
+    if path := environment.get(STEP_SUMMARY):
+        return Path(path)
+    advise(f"--summary auto: {STEP_SUMMARY} is not set here, so the summary is only in the audit folder")
+    return None
+
+
+def _writable(path: Path, out: Path | None) -> Path:
+    """Raises UsageError where it cannot be a file, or would be one more in the audit, which then would not verify."""
+    if not bundle.is_folder(path.parent):
+        raise UsageError(f"{str(path)[:200]} cannot be written: its folder does not exist")
+    if bundle.is_folder(path) or not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{str(path)[:200]} cannot be written: it is a folder, or its folder may not be written to")
+    if out is not None and path.resolve().is_relative_to(out.resolve()):
+        raise UsageError(f"{str(path)[:200]} lies in the audit folder, which has its own copy; name another place")
+    return path
