@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -148,13 +149,19 @@ def audit(made_audit: Any, tmp_path: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def real_audit(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """sample_cases/lending.yaml with the real model, by the installed command: do not change it."""
+    """The two drivers of sample_cases/lending.yaml, who differ in their postcode, with the real model, by the installed
+    command as a CI job gives it (it ends with 10): do not change it."""
     import audits  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("real-audit")
     private = audits.key(folder)
-    command = [str(Path(sys.executable).with_name("attn-audit")), "run", str(repository / "sample_cases/lending.yaml")]
-    options = ["--model", "smollm2", "--key", str(private), "--out", str(folder / "audit"), "--format", "html"]
-    done = subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, check=False, timeout=1800)
-    assert done.returncode == 0, done.stderr
+    head, *cases = re.split(r"\n\n(?=  # )", (repository / "sample_cases/lending.yaml").read_text(encoding="utf-8"))
+    drivers = [case for case in cases if "- id: driver-" in case]
+    (folder / "lending.yaml").write_text("\n\n".join((head, *drivers)), encoding="utf-8")
+    command = [str(Path(sys.executable).with_name("attn-audit")), "run", "lending.yaml", "--model", "smollm2"]
+    options = ["--key", str(private), "--out", str(folder / "audit"), "--format", "html", "--fail-on", "policy"]
+    exports = ["--junit", "junit.xml", "--sarif", "results.sarif", "--csv", "results.csv", "--summary", "summary.md"]
+    whole = [*command, *options, *exports]
+    done = subprocess.run(whole, cwd=folder, capture_output=True, text=True, check=False, timeout=1800)
+    assert done.returncode == 10, done.stderr
     return audits.Audit(Path(done.stdout.strip()), private)

@@ -683,7 +683,7 @@ def test_attack_52_full_disk_is_3_and_one_sentence(tmp_path: Path, tiny_model: P
 
 @pytest.mark.model
 class TestRealModel:
-    """sample_cases/lending.yaml, as the issue of this project's first promise says it."""
+    """The two drivers of sample_cases/lending.yaml; all of its cases run in tests/test_policies.py."""
 
     @pytest.fixture
     def real(self, real_audit: Audit, tmp_path: Path) -> Audit:
@@ -692,11 +692,10 @@ class TestRealModel:
     def test_run_and_verify(self, real_audit: Audit) -> None:
         found = audits.report(real_audit)
         assert audits.failures(found) == {}
-        assert set(found.cases) == {"nurse-car", "driver-car", "cook-roof"}
         answers = {case_id: case.content.answer.text for case_id, case in found.cases.items()}
-        assert "approved" in answers["nurse-car"]
+        assert set(answers) == {"driver-car", "driver-8010"}
         assert "denied" in answers["driver-car"]
-        assert "denied" in answers["cook-roof"]
+        assert "approved" in answers["driver-8010"]
 
     def test_one_byte_changed_is_20(self, real: Audit) -> None:
         for path in sorted(real.out.glob("cases/*/*")):
@@ -710,7 +709,7 @@ class TestRealModel:
         assert audits.report(real_audit, other.with_name("key.allowed_signers")).exit_code == 21
 
     def test_case_removed_is_22(self, real: Audit) -> None:
-        shutil.rmtree(real.case("cook-roof"))
+        shutil.rmtree(real.case("driver-8010"))
         assert audits.report(real).exit_code == 22
 
     def test_supplied_and_observed_answer(self, smollm2: Any) -> None:

@@ -20,12 +20,15 @@ from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.findings import Finding
 from attn_audit.evidence.measured import Evidence, Method
 from attn_audit.evidence.records import Limits, NamedSpans, Policy, PolicyMethod, Span
+from attn_audit.evidence.trust import read_allowed_signers
 from attn_audit.judge.conditions import fails
 from attn_audit.judge.overall import overall
 from attn_audit.judge.policies import findings
 from attn_audit.judge.warnings import warnings
 from attn_audit.redact import redact
+from attn_audit.verify import verify
 from audits import Audit
+from command_line import call
 
 ONE = 'cases:\n  - {id: a1, prompt: "x"}\n  - {id: a2, prompt: "y"}\n'
 LATER = audits.host("later", audits.START.replace(hour=20))
@@ -486,3 +489,37 @@ def test_a_pattern_that_takes_too_long_fails_the_case(tiny_model: Path, tmp_path
     made = audits.make(tmp_path, tiny_model, None, cases=textwrap.dedent(text))
     assert [case.status for case in made.seal.cases] == ["failed", "ok"]
     assert "the pattern of a policy takes too long" in str(made.seal.cases[0].reason)
+
+
+# -- the real model --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.model
+def test_a_postcode_that_changes_the_answer_of_the_real_model_is_named(real_audit: Audit) -> None:
+    """The answer differs although nothing but the postcode does, and JUnit and SARIF carry the finding."""
+    (pair,) = audits.seal_of(real_audit.out).pairs
+    assert (pair.policy, pair.outcome, pair.case_id) == ("the postcode changes nothing", "broken", "driver-8010")
+    folder = real_audit.out.parent
+    for name in ("junit.xml", "results.sarif", "summary.md"):
+        assert pair.policy in (folder / name).read_text(encoding="utf-8"), name
+    for case_id in ("driver-car", "driver-8010"):
+        found = {one.policy: one.outcome for one in audits.evidence_of(real_audit.case(case_id)).findings}
+        assert found["one of two answers"] == "held"
+
+
+@pytest.mark.slow
+@pytest.mark.model
+def test_the_sample_of_lending_says_what_its_comments_say(repository: Path, tmp_path: Path) -> None:
+    key = audits.key(tmp_path)
+    sample = repository / "sample_cases/lending.yaml"
+    options = ("--model", "smollm2", "--key", key, "--out", tmp_path / "audit", "--units", "sentence")
+    ended = call("run", sample, *options, "--format", "html", "--checks", "none", "--fail-on", "policy")
+    assert ended.code == 10, ended.err
+    found = verify(tmp_path / "audit", read_allowed_signers(Path(f"{key}.allowed_signers")))
+    assert audits.failures(found) == {}
+    assert {name: case.content.answer.text.split()[-1].rstrip(".") for name, case in found.cases.items()} == {
+        "nurse-car": "approved",
+        "driver-car": "denied",
+        "cook-roof": "denied",
+        "driver-8010": "approved",
+    }

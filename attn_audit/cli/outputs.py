@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,9 +72,10 @@ def require_unmet(outputs: Outputs, seal: Seal, out: Path) -> None:
         raise ConditionMet(f"what --fail-on names was found in {len(found)} places{more}; the audit is whole and kept")
 
 
-def _targets(path: Path) -> tuple[Path, Path]:
-    """The file itself, and the one for the table over the whole batch, which only CSV has."""
-    return path, path.with_name(f"{path.stem}.batch{path.suffix}")
+def _targets(path: Path) -> Iterator[Path]:
+    """The file itself, and the one for the table over the whole batch, which only CSV has and asks for."""
+    yield path
+    yield path.with_name(f"{path.stem}.batch{path.suffix}")
 
 
 def _step_summary(environment: Mapping[str, str]) -> Path | None:
