@@ -179,7 +179,6 @@ def evidence(said: Content, **changes: Any) -> Evidence:
             tolerance=0.0001,
         ),
         "warnings": (),
-        "not_evaluated": (),
         "run": run(),
     } | changes
     if "relevance" not in fields:
@@ -188,7 +187,7 @@ def evidence(said: Content, **changes: Any) -> Evidence:
 
 
 def rich_case() -> tuple[Content, Evidence]:
-    """A case that fills every part of the report: supplied and observed answers, warnings, not evaluated, test key."""
+    """A case that fills every part of the report: supplied and observed answers, warnings, test key."""
     said = content(
         case={
             "observed_answer": "Declined.",
@@ -228,7 +227,6 @@ def rich_case() -> tuple[Content, Evidence]:
                 advice="Name a contrast.",
             ),
         ),
-        not_evaluated=("policy “no protected attribute”", "policy “short”"),
     )
     return said, measured
 
@@ -447,7 +445,8 @@ def batch(
         created="2026-11-20T09:00:00Z",
         signer=SIGNER,
         case_file="33" * 32,
-        cases=tuple(PlannedCase(id=case.id, digest="44" * 32) for case in sealed),
+        source="cases/loans.yaml",
+        cases=tuple(PlannedCase(id=case.id, digest="44" * 32, line=3 + 2 * n) for n, case in enumerate(sealed)),
         settings=settings(),
         views=("html", "pdf"),
         model_name=model().name,
