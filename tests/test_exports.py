@@ -486,7 +486,7 @@ def test_the_summary_says_what_failed_first() -> None:
 
 def test_the_summary_of_a_batch_without_trouble() -> None:
     page = summary.page(sealed({"loan-1": case("loan-1", HELD)})).decode("utf-8")
-    assert "0 policies that must hold did not." in page
+    assert "**1 case: 1 finished, 0 failed, 0 skipped. 0 policies that must hold did not.**" in page
     (ended,) = tables(page)
     assert ended[1][4] == "1 held"
 

@@ -5,6 +5,7 @@ Nothing here holds a text of the case; names of policies and reasons are other p
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -44,11 +45,14 @@ def cases(sealed: Sealed) -> Iterator[Ended]:
     seal do not name the same cases."""
     if [case.id for case in sealed.plan.cases] != [case.id for case in sealed.seal.cases]:
         raise EvidenceError("the seal does not name the planned cases in their order")
+    paired: dict[str, list[Finding]] = defaultdict(list)
+    for pair in sealed.seal.pairs:
+        paired[pair.case_id].append(pair)
     for planned, case in zip(sealed.plan.cases, sealed.seal.cases, strict=True):
         evidence = sealed.evidence[case.id] if case.status == "ok" else None
         own = () if evidence is None else evidence.findings
-        pairs = tuple(pair for pair in sealed.seal.pairs if pair.case_id == case.id)
-        yield Ended(case, planned.line, evidence, own + pairs, case.id in sealed.withheld)
+        found = (*own, *paired[case.id])
+        yield Ended(case, planned.line, evidence, found, case.id in sealed.withheld)
 
 
 def noting_salts(measured: Iterable[Measured], salts: list[str]) -> Iterator[Measured]:

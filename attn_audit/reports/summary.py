@@ -75,11 +75,16 @@ class _Rows:
 
 
 def _headline(seal: Seal, failing: int) -> str:
-    policies = f"{failing} {'policy' if failing == 1 else 'policies'} that must hold did not"
+    policies = f"{_counted(failing, 'policy', 'policies')} that must hold did not"
     signer = "nobody: this audit is UNSIGNED" if seal.signer is None else code(seal.signer.principal)
     test = " (TEST KEY)" if seal.signer is not None and seal.signer.test_only else ""
-    counted = f"{len(seal.cases)} cases: {seal.ok} finished, {seal.failed} failed, {seal.skipped} skipped"
+    ended = f"{seal.ok} finished, {seal.failed} failed, {seal.skipped} skipped"
+    counted = f"{_counted(len(seal.cases), 'case', 'cases')}: {ended}"
     return f"## attn-audit\n\n**{counted}. {policies}.**\n\nSigned by {signer}{test}."
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _failing_rows(case: Ended) -> Iterator[tuple[str, ...]]:
