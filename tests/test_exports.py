@@ -689,6 +689,20 @@ def test_no_text_of_a_case_in_what_is_for_all_eyes() -> None:
             assert not any(text in found for text in texts(made)), name
 
 
+@pytest.mark.parametrize("make_file", [summary.page, table.units, table.batch])
+def test_a_digest_of_a_file_cannot_be_guessed_back_to_a_text(make_file: Any) -> None:
+    """Whoever guesses the text of a case that was withheld since can make the same file, but for its salt."""
+    said, evidence = case("loan-1", BROKEN)
+    guessed = said.model_copy(update={"salt": "00" * 32})
+    named = Policy(name="no town", terms=("Riverton",), limits=Limits(max_share=0.1))
+    both = [
+        one.model_copy(update={"case": one.case.model_copy(update={"policies": (named,)})}) for one in (said, guessed)
+    ]
+    first, second = (make_file(sealed({"loan-1": (one, evidence)})) for one in both)
+    assert first != second
+    assert make.SALT.encode() not in first
+
+
 def test_the_same_records_give_the_same_bytes() -> None:
     assert made_from(typical()) == made_from(typical())
 
