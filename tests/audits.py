@@ -27,12 +27,13 @@ from attn_audit.evidence.measured import (
 )
 from attn_audit.evidence.records import Content, Record
 from attn_audit.evidence.settings import resolve
-from attn_audit.evidence.statements import Plan, Seal, Summary, plan_subjects, seal_subjects, summary
+from attn_audit.evidence.statements import ExportName, Plan, Seal, Summary, plan_subjects, seal_subjects, summary
 from attn_audit.evidence.store import stored
 from attn_audit.evidence.sums import write_sums
 from attn_audit.evidence.trust import read_allowed_signers
 from attn_audit.measure.model import locate
 from attn_audit.reports import html, pdf
+from attn_audit.reports.exports import makers
 from attn_audit.reports.verify_page import verify_page
 from attn_audit.verify import verify
 from attn_audit.verify.report import Report
@@ -105,14 +106,23 @@ def key(folder: Path, name: str = "key", principal: str = PRINCIPAL) -> Path:
     return folder / name
 
 
-def order(cases: Path, model: Path, private: Path | None, out: Path, **flags: str) -> batch.Order:
+def order(
+    cases: Path,
+    model: Path,
+    private: Path | None,
+    out: Path,
+    *,
+    exports: tuple[ExportName, ...] = (),
+    source: str | None = None,
+    **flags: str,
+) -> batch.Order:
     """What ``attn-audit run`` makes of its arguments."""
     case_file = read_cases(cases)
     settings, recorded = resolve(flags, {}, case_file.settings)
     located = locate(str(model))
     recorded = (Setting(name="model", value=located.name, origin="flag"), *recorded)
     signer = None if private is None else signing_key(private, None, {})
-    return batch.Order(case_file, located, settings, recorded, signer, out)
+    return batch.Order(case_file, located, settings, recorded, signer, out, source=source, exports=exports)
 
 
 def make(
@@ -122,12 +132,22 @@ def make(
     *,
     cases: str = THREE_CASES,
     world: Host | None = None,
+    exports: tuple[ExportName, ...] = (),
+    source: str | None = None,
     **flags: str,
 ) -> batch.Finished:
     """An audit in ``folder``/audit, of a case file in ``folder``; HTML only unless ``format`` says otherwise."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cases.yaml").write_text(cases, encoding="utf-8")
-    asked = order(folder / "cases.yaml", model, private, folder / "audit", **{"format": "html", **flags})
+    asked = order(
+        folder / "cases.yaml",
+        model,
+        private,
+        folder / "audit",
+        exports=exports,
+        source=source,
+        **{"format": "html", **flags},
+    )
     return batch.run(asked, world or host(), batch.Watch())
 
 
@@ -211,7 +231,8 @@ def reindex(out: Path, seal: Seal) -> None:
     """The pages about the batch again, as they follow from the seal and what is there now."""
     plan = plan_of(out)
     (out / bundle.VERIFY_PAGE).write_bytes(verify_page(plan, seal, (), alone=False))
-    (out / bundle.INDEX).write_bytes(html.index(stored(out, plan, seal)))
+    for name, page in {bundle.INDEX: html.index, **makers(seal.exports)}.items():
+        (out / name).write_bytes(page(stored(out, plan, seal)))
 
 
 def recase(

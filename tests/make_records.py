@@ -481,7 +481,7 @@ def batch(
         signer=SIGNER,
         case_file="33" * 32,
         source="cases/loans.yaml",
-        cases=tuple(PlannedCase(id=case.id, digest="44" * 32, line=4 + at) for at, case in enumerate(sealed)),
+        cases=tuple(PlannedCase(id=case.id, digest="44" * 32, line=3 + 2 * n) for n, case in enumerate(sealed)),
         settings=settings(),
         views=("html", "pdf"),
         model_name=model().name,

@@ -20,6 +20,10 @@ _HIDDEN = re.compile(
 _RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\U00010800-\U00010fff\U0001e800-\U0001eeff"
 _FIRST_LETTER = re.compile(f"(?P<rtl>[{_RIGHT_TO_LEFT}])|[^\\W\\d_]")
 _FOREIGN = re.compile("[^\t\n -~]")
+# What a CI system obeys in the output of a job: GitHub `::name::` at the start of a line and `##[name]` anywhere, Azure
+# and TeamCity `##vso[` and `##teamcity[`, GitLab `section_start:` and `section_end:`. A pair of colons is taken where-
+# ever it stands, since a table that folds a long text can put any of it at the start of a line.
+LOG_COMMANDS = re.compile(r":(?=:)|#(?=#\w*\[)|(?<=section_start):|(?<=section_end):", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,17 @@ def code_point(character: str) -> str:
 def visible(text: str) -> str:
     """The text with every hidden character written out as its code point; newline and tab are kept."""
     return _HIDDEN.sub(lambda found: code_point(found.group()), text)
+
+
+def for_log(text: str) -> str:
+    """The text as ``visible`` shows it, for a stream that a CI system reads (attack 41): one character of whatever such
+    a system could take for a command is written out as its code point, too."""
+    return LOG_COMMANDS.sub(lambda found: code_point(found.group()), visible(text))
+
+
+def one_line(text: str, length: int) -> str:
+    """At most ``length`` characters of the text as ``visible`` shows it, on one line."""
+    return shortened(" ".join(visible(text).split()), length)
 
 
 def hidden(text: str) -> int:
