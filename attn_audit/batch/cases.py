@@ -45,7 +45,7 @@ def run_cases(
     cases = order.cases.cases
     for number, (case, salt) in enumerate(zip(cases, planned.salts, strict=True), start=1):
         if case.id in kept:
-            watch.kept(case.id)
+            watch.kept(kept[case.id])
             yield kept[case.id]
             continue
         watch.case_begins(case, number, len(cases))

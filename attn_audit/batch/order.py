@@ -64,7 +64,7 @@ class Watch:
     def planned(self, out: Path, plan: str) -> None:
         """The plan, of that digest, stands in the folder."""
 
-    def kept(self, case_id: str) -> None:
+    def kept(self, ended: SealedCase) -> None:
         """This case was finished before the run was interrupted, and is as it was signed."""
 
     def case_begins(self, case: Case, number: int, total: int) -> None:

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from attn_audit.cli.console import advise, stderr
+from attn_audit.cli.console import advise, complain, stderr
 from attn_audit.cli.signing import signers_beside
 from attn_audit.evidence import bundle
+from attn_audit.evidence.errors import ConditionMet, Incomplete
+
+_SAID = 20  # of the places where a condition is met
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from attn_audit.batch import Finished
+    from attn_audit.judge.conditions import Met
 
 
 def conclude(finished: Finished, view: str, signed: bool, key: Path | None) -> None:
@@ -30,7 +36,24 @@ def conclude(finished: Finished, view: str, signed: bool, key: Path | None) -> N
         advise(f"next: attn-audit verify {finished.out} --trust {signers}")
 
 
-def not_whole(finished: Finished, model_root: str) -> str | None:
+def require(finished: Finished, model_root: str, found: Sequence[Met]) -> None:
+    """Raises ConditionMet, having said where, when a condition of ``--fail-on`` was met; else Incomplete where the
+    batch is not what was asked for."""
+    incomplete = _not_whole(finished, model_root)
+    for one in found[:_SAID]:
+        advise(f"{one.case_id}: {one.reason}")
+    if found:
+        if incomplete is not None:
+            complain(incomplete)
+        more = f", of which {_SAID} are named" if len(found) > _SAID else ""
+        raise ConditionMet(
+            f"what --fail-on names was found in {len(found)} places{more}; the audit is written and kept"
+        )
+    if incomplete is not None:
+        raise Incomplete(incomplete)
+
+
+def _not_whole(finished: Finished, model_root: str) -> str | None:
     """Why the batch is not what was asked for; None where it is."""
     seal = finished.seal
     if seal.model_root_after != model_root:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from attn_audit.cli.console import advise, stdout
+from attn_audit.cli.console import advise, data
 from attn_audit.extract import extract as hand_over
 
 
@@ -18,5 +18,5 @@ def extract(
 ) -> None:
     """Copy one case with plan and seal, without the texts of the others; verify takes it like an audit."""
     hand_over(out, case, target)
-    stdout().print(str(target), markup=False, soft_wrap=True)
+    data(str(target))
     advise("plan and seal name the other cases by their ids and salted digests")

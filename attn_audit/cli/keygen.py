@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from attn_audit.cli.console import advise, stdout
+from attn_audit.cli.console import advise, data
 from attn_audit.cli.signing import passphrase
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.keys import check_principal, fingerprint, generate
@@ -30,7 +30,7 @@ def keygen(
     if phrase == b"":
         raise UsageError("the passphrase is empty; give one, or say --no-passphrase")
     for written in generate(path, identity, phrase):
-        stdout().print(visible(str(written)), markup=False, soft_wrap=True)
+        data(visible(str(written)))
     [public] = read_public_key(path.with_name(path.name + ".pub.pem"))
     advise(f"key id {public.key_id}, fingerprint {fingerprint(public.public)}")
     advise("tell them to those who verify, by another way than the reports")

@@ -38,7 +38,8 @@ def source(cases: str | None) -> str | None:
     if cases in {None, "-"}:
         return None
     path = Path(cases or "").resolve()
-    return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.name
+    named = path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.name
+    return named.encode("utf-8", "backslashreplace").decode()  # a name need not be UTF-8, evidence is
 
 
 def model_name(flag: str | None, case_file: CaseFile) -> tuple[str, Origin]:

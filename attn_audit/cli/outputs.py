@@ -1,4 +1,4 @@
-"""What ``attn-audit run`` leaves for other programs: copies of the exports, and an exit code for a CI job."""
+"""What ``attn-audit run`` leaves for other programs: copies of the exports, and what makes a CI job fail."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attn_audit.cli.console import advise
 from attn_audit.evidence import bundle
-from attn_audit.evidence.errors import ConditionMet, Incomplete, UsageError
-from attn_audit.evidence.statements import ExportName, Seal
+from attn_audit.evidence.errors import Incomplete, UsageError
+from attn_audit.evidence.statements import ExportName
 from attn_audit.evidence.store import StoredEvidence
-from attn_audit.judge.conditions import Condition, conditions, met
+from attn_audit.judge.conditions import Condition, Met, conditions, met
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 _AUTO = "auto"
-_SAID = 20  # of the places where a condition is met
+
+if TYPE_CHECKING:
+    from attn_audit.batch import Finished
 
 
 @dataclass(frozen=True)
@@ -62,14 +65,11 @@ def write(outputs: Outputs, out: Path) -> None:
             raise Incomplete(f"the summary cannot be appended to {outputs.appended}: {error.strerror}") from None
 
 
-def require_unmet(outputs: Outputs, seal: Seal, out: Path) -> None:
-    """Raises ConditionMet, having said where, when a condition of ``--fail-on`` is met."""
-    found = tuple(met(outputs.conditions, seal, StoredEvidence(out, seal).values())) if outputs.conditions else ()
-    for one in found[:_SAID]:
-        advise(f"{one.case_id}: {one.reason}")
-    if found:
-        more = f", of which {_SAID} are named" if len(found) > _SAID else ""
-        raise ConditionMet(f"what --fail-on names was found in {len(found)} places{more}; the audit is whole and kept")
+def conditions_met(outputs: Outputs, finished: Finished) -> tuple[Met, ...]:
+    """Where a condition of ``--fail-on`` is met."""
+    if not outputs.conditions:
+        return ()
+    return tuple(met(outputs.conditions, finished.seal, StoredEvidence(finished.out, finished.seal).values()))
 
 
 def _targets(path: Path) -> Iterator[Path]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from attn_audit.cli.console import advise, stdout
+from attn_audit.cli.console import advise, data
 from attn_audit.cli.host import this_host
 from attn_audit.cli.signing import required_key
 from attn_audit.evidence.errors import UsageError
@@ -27,5 +27,5 @@ def redact(
     if reason is not None and (not reason.isprintable() or not 0 < len(reason) <= _LONGEST_REASON):
         raise UsageError(f"the reason is refused: one line of at most {_LONGEST_REASON} printable characters")
     said = withhold(out, case, reason, required_key(key, passphrase_fd), this_host(None))
-    stdout().print(str(out), markup=False, soft_wrap=True)
+    data(str(out))
     advise(f"removed: {', '.join(said.withheld)} of case {case}; copies elsewhere are not touched")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from attn_audit.cli.console import advise, stderr, stdout
+from attn_audit.cli.console import advise, data, stderr, stdout
 from attn_audit.cli.host import this_host
 from attn_audit.cli.signing import given_key
 from attn_audit.cli.verify import trusted_keys
@@ -21,6 +20,7 @@ from attn_audit.evidence.envelope import Statement, sign
 from attn_audit.evidence.envelope import encode as encoded
 from attn_audit.evidence.errors import EvidenceError, NotReplayed, UsageError
 from attn_audit.evidence.statements import Replay
+from attn_audit.reports.jsonlines import for_log
 from attn_audit.reports.text import visible
 from attn_audit.verify import verify as verify_audit
 from attn_audit.verify.report import Report, VerifiedCase
@@ -80,7 +80,7 @@ def replay(
         named = again.subjects(measured, {case_id: _attestation(path, case_id) for case_id in found})
         bundle.write_file(out, sign(encoded(Statement(named, result)), signing))
         advise(f"signed result: {out}")
-    typer.echo(json.dumps(result.model_dump(mode="json"), indent=2)) if as_json else _print(result)
+    data(for_log(result.model_dump(mode="json"), indent=2)) if as_json else _print(result)
     if not again.agrees(measured):
         raise NotReplayed("measured again, the audit does not come out as recorded")
 

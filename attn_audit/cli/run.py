@@ -8,18 +8,18 @@ from typing import Annotated
 
 import typer
 
-from attn_audit.cli.console import complain, stdout
-from attn_audit.cli.ending import conclude, not_whole
+from attn_audit.cli.console import data
+from attn_audit.cli.ending import conclude, require
 from attn_audit.cli.forecast import print_forecast
 from attn_audit.cli.host import this_host
 from attn_audit.cli.order import asked_cases, folder, model_name, printable, seal_digest, source
-from attn_audit.cli.outputs import NOTHING, require_unmet, wanted, write
-from attn_audit.cli.progress import Stop, drawing, stopping_on_sigterm
+from attn_audit.cli.outputs import NOTHING, conditions_met, wanted, write
 from attn_audit.cli.signing import given_key, model_key
 from attn_audit.evidence import bundle
-from attn_audit.evidence.errors import ConditionMet, Incomplete, UsageError
+from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.measured import Setting
 from attn_audit.evidence.settings import resolve
+from attn_audit.reports.jsonlines import end_line
 
 
 def run(
@@ -55,6 +55,7 @@ def run(
     fail_on: Annotated[
         str | None, typer.Option(help="Exit code 10 for any of policy,unsupported,incomplete,warning:CODE.")
     ] = None,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print a line of JSON for each case as it ends.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what it would take, and compute no answer.")
     ] = False,
@@ -73,6 +74,7 @@ def run(
 ) -> None:
     """Let a local model answer each case, measure which pieces of the input drove the answer, and write the audit."""
     from attn_audit import batch  # noqa: PLC0415  (torch is needed only here)
+    from attn_audit.cli.progress import Lines, Stop, drawing, stopping_on_sigterm  # noqa: PLC0415
     from attn_audit.measure.model import locate, set_threads  # noqa: PLC0415
 
     case_file = asked_cases(cases, prompt)
@@ -99,7 +101,7 @@ def run(
     _require_one_of(modes)
     out = folder(out, plan, resume=resume)
     outputs = wanted({"junit": junit, "sarif": sarif, "csv": csv, "summary": summary}, fail_on, out, os.environ)
-    if (dry_run or plan_only) and outputs != NOTHING:
+    if (dry_run or plan_only) and (outputs != NOTHING or jsonl):
         raise UsageError("--dry-run and --plan-only have no results to write or to judge; leave out what asks for them")
     previous = None if previous_seal is None else seal_digest(previous_seal)
     signer = given_key(key, passphrase_fd)
@@ -115,24 +117,18 @@ def run(
     if plan_only:
         with drawing(Stop(), quiet) as watch:
             planned = batch.plan(order, host, watch)
-        stdout().print(f"{planned.digest}  {planned.out / order.name(bundle.PLAN)}", markup=False, soft_wrap=True)
+        data(f"{planned.digest}  {planned.out / order.name(bundle.PLAN)}")
         return
-    with stopping_on_sigterm() as stop, drawing(stop, quiet) as watch:
+    lines = Lines(settings.views[0]) if jsonl else None
+    with stopping_on_sigterm() as stop, drawing(stop, quiet, lines) as watch:
         go = batch.run if plan is None and not resume else batch.resume
         finished = go(order, host, watch)
     write(outputs, finished.out)
     if not quiet:
         conclude(finished, settings.views[0], order.signed, key)
-    stdout().print(str(finished.out), markup=False, soft_wrap=True)
-    incomplete = not_whole(finished, located.root)
-    try:
-        require_unmet(outputs, finished.seal, finished.out)
-    except ConditionMet:
-        if incomplete is not None:
-            complain(incomplete)
-        raise
-    if incomplete is not None:
-        raise Incomplete(incomplete)
+    found = conditions_met(outputs, finished)
+    data(end_line(str(finished.out), finished.seal, found) if jsonl else str(finished.out))
+    require(finished, located.root, found)
 
 
 def _require_one_of(modes: dict[str, bool]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -14,11 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from attn_audit.cases import read_cases
-from attn_audit.cli.console import stdout
+from attn_audit.cli.console import data, stdout
 from attn_audit.cli.host import this_host
 from attn_audit.evidence import bundle
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.trust import TrustedKey, read_allowed_signers, read_public_key, without_revoked
+from attn_audit.reports.jsonlines import for_log
 from attn_audit.reports.text import visible
 from attn_audit.verify import verify as verify_audit
 from attn_audit.verify.asked import Asked
@@ -67,7 +67,7 @@ def verify(
     if as_json:
         checks = [asdict(check) for check in report.checks]
         said = {"exit_code": report.exit_code, "verdict": _verdict(report), "checks": checks}
-        typer.echo(json.dumps(said, indent=2))
+        data(for_log(said, indent=2))
     else:
         _print(report)
     raise typer.Exit(report.exit_code)

@@ -33,12 +33,12 @@ def case_line(case: SealedCase, evidence: Evidence | None, report: str | None) -
             "warnings": [warning.code for warning in evidence.warnings],
             "findings": [_finding(finding) for finding in evidence.findings],
         }
-    return _line({**line, "attestation": case.attestation, "report": report})
+    return for_log({**line, "attestation": case.attestation, "report": report})
 
 
 def end_line(folder: str, seal: Seal, met: Iterable[Met]) -> str:
     """How the batch ended. ``met``: where a condition of ``--fail-on`` is met."""
-    return _line(
+    return for_log(
         {
             "type": "batch",
             "folder": folder,
@@ -57,7 +57,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
     return {**finding.model_dump(mode="json", exclude={"units"}), "fails": fails(finding)}
 
 
-def _line(values: Mapping[str, Any]) -> str:
-    """One line without its end. Outside of strings JSON has none of what is escaped here."""
-    text = json.dumps(values, ensure_ascii=True, allow_nan=False)
+def for_log(values: Mapping[str, Any], indent: int | None = None) -> str:
+    """JSON without the end of its line. Outside of strings JSON has none of what is escaped here."""
+    text = json.dumps(values, ensure_ascii=True, allow_nan=False, indent=indent)
     return LOG_COMMANDS.sub(lambda found: f"\\u{ord(found.group()):04x}", text)

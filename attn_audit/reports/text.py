@@ -47,7 +47,12 @@ def visible(text: str) -> str:
 def for_log(text: str) -> str:
     """The text as ``visible`` shows it, for a stream that a CI system reads (attack 41): one character of whatever such
     a system could take for a command is written out as its code point, too."""
-    return LOG_COMMANDS.sub(lambda found: code_point(found.group()), visible(text))
+    return without_commands(visible(text))
+
+
+def without_commands(text: str) -> str:
+    """The same for a text that is written as it stands otherwise."""
+    return LOG_COMMANDS.sub(lambda found: code_point(found.group()), text)
 
 
 def one_line(text: str, length: int) -> str:
