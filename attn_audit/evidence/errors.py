@@ -48,3 +48,9 @@ class UntrustedSigner(EvidenceError):
     """No signature, or one by a key that the reader does not trust (now or at that time)."""
 
     exit_code = 21
+
+
+class ConditionMet(AuditError):
+    """A condition of --fail-on was met."""
+
+    exit_code = 10
