@@ -57,8 +57,7 @@ def terminal_view(found: Difference, *, top: int) -> RenderableType:
 def _header(view: DiffView) -> Blocks:
     return (
         _sides("", [SideRow("Audit", *view.names), *view.facts]),
-        Text(f"The same in both: {view.same}."),
-        Text(f"Verified: {UNCHECKED}."),
+        Panel(Text(f"The same in both: {view.same}.\nChecked: {UNCHECKED}."), box=box.SQUARE),
         _sides("In figures", view.counts),
         *_answers(view),
     )
@@ -67,9 +66,18 @@ def _header(view: DiffView) -> Blocks:
 def _answers(view: DiffView) -> Blocks:
     if not view.compared:
         return (Text("No case is finished in both, with its content: no answers are compared.", _LABEL),)
-    changed = ", ".join(exact(case_id) for case_id in view.changed)
-    said = f"Answers that changed: {len(view.changed)} of {view.compared}{': ' if changed else '.'}{changed}"
-    return (Text(said, _LABEL),)
+    lines = [f"Answers that changed: {_listed(view.changed, view.compared)}"]
+    lines += [f"Policies came out otherwise in: {_ids(view.judged)}"] if view.judged else []
+    lines += [f"Nothing changed in: {_ids(view.unchanged)}"] if view.unchanged else []
+    return tuple(Text(line, _LABEL) for line in lines)
+
+
+def _listed(found: Sequence[str], of: int) -> str:
+    return f"{len(found)} of {of}{': ' if found else ''}{_ids(found)}"
+
+
+def _ids(found: Sequence[str]) -> str:
+    return ", ".join(map(exact, found))
 
 
 def _apart(rows: Sequence[ApartRow]) -> Blocks:

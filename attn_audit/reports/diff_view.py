@@ -113,7 +113,8 @@ class ApartRow:
 
 @dataclass(frozen=True)
 class DiffView:
-    """Everything a view of a comparison prints."""
+    """Everything a view of a comparison prints. ``changed``, ``judged`` and ``unchanged``: cases (ids) with another
+    answer, with a policy that came out otherwise, and with nothing to show."""
 
     names: Both[str]
     facts: tuple[SideRow, ...]
@@ -121,6 +122,8 @@ class DiffView:
     counts: tuple[SideRow, ...]
     compared: int
     changed: tuple[str, ...]
+    judged: tuple[str, ...]
+    unchanged: tuple[str, ...]
     apart: tuple[ApartRow, ...]
     pairs: tuple[PolicyRow, ...] | None
     cases: tuple[CaseView, ...]
@@ -129,6 +132,7 @@ class DiffView:
 def diff_view(found: Difference, *, top: int) -> DiffView:
     """``top``: how many pieces of each case are listed."""
     cases = [(case, case.texts) for case in found.cases]
+    same = {case.id for case, texts in cases if texts is not None and _unchanged(case, texts)}
     return DiffView(
         names=(exact(found.names[0]), exact(found.names[1])),
         facts=tuple(_fact(fact) for fact in found.facts if fact.first != fact.second),
@@ -136,9 +140,11 @@ def diff_view(found: Difference, *, top: int) -> DiffView:
         counts=_counts(*found.counts),
         compared=sum(texts is not None for _, texts in cases),
         changed=tuple(case.id for case, texts in cases if texts is not None and not texts.same_answer),
+        judged=tuple(case.id for case, _ in cases if case.policies),
+        unchanged=tuple(case.id for case, _ in cases if case.id in same),
         apart=tuple(_apart(case) for case, texts in cases if texts is None),
         pairs=None if found.pairs is None else policy_rows(found.pairs),
-        cases=tuple(_case(case, texts, top) for case, texts in cases if texts is not None),
+        cases=tuple(_case(case, texts, top) for case, texts in cases if texts and case.id not in same),
     )
 
 
@@ -231,6 +237,15 @@ def _case(case: CaseDifference, texts: Texts, top: int) -> CaseView:
         pieces=_pieces(texts, moved[:top]),
         moved=len(moved),
     )
+
+
+def _unchanged(case: CaseDifference, texts: Texts) -> bool:
+    pairs = (case.log_probabilities, case.faithfulness)
+    differs = (
+        texts.messages or texts.differs or case.policies or any(case.warnings) or any(one != two for one, two in pairs)
+    )
+    moved = any(piece.change or not piece.aligned.same for piece in texts.pieces)
+    return not (differs or moved) and texts.same_answer and texts.same_explained and texts.same_contrast
 
 
 def _prompt(texts: Texts) -> str:
