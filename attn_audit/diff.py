@@ -19,7 +19,7 @@ _STATUSES: dict[str, Status] = {"failed": "failed", "skipped": "skipped"}
 def diff(first: Path, second: Path, case_id: str | None = None) -> Difference:
     """What differs between two audits, or between one case in each. Raises UsageError where a path is neither an audit
     nor a case, or no case is in both; EvidenceError where the files are not those that were audited."""
-    sides = [read(path) for path in (first, second)]
+    sides = [read(path, name) for path, name in zip((first, second), names(first, second), strict=True)]
     if case_id is not None:
         sides = [narrowed(side, case_id) for side in sides]
     before, after = sides
@@ -29,7 +29,16 @@ def diff(first: Path, second: Path, case_id: str | None = None) -> Difference:
     return difference(before, after)
 
 
-def read(path: Path) -> Side:
+def names(first: Path, second: Path) -> tuple[str, str]:
+    """The ends of the two paths, as short as tells them apart: no more of where somebody keeps them."""
+    one, other = first.resolve().parts, second.resolve().parts
+    for length in range(1, max(len(one), len(other))):
+        if one[-length:] != other[-length:]:
+            return "/".join(one[-length:]), "/".join(other[-length:])
+    return one[-1], other[-1]
+
+
+def read(path: Path, name: str) -> Side:
     """One audit, or one case of it. Its reports are not drawn again: they are no part of the comparison."""
     report = verify(path, trusted=(), asked=Asked(views=False))
     for check in report.altered:
@@ -39,7 +48,7 @@ def read(path: Path) -> Side:
     plan = None if alone else stored_statement(whole, bundle.PLAN, Plan)
     seal = None if alone else stored_statement(whole, bundle.SEAL, Seal)
     return Side(
-        name=whole.name,
+        name=name,
         plan=plan,
         statuses=_statuses(report, seal),
         cases={case_id: (case.content, case.evidence) for case_id, case in report.cases.items()},

@@ -17,6 +17,7 @@ from rich.console import Console
 
 import audits
 import make_records as make
+from attn_audit.diff import names as names_of
 from attn_audit.evidence import bundle
 from attn_audit.evidence.checked import Checks, Faithfulness
 from attn_audit.evidence.findings import Finding, PairFinding
@@ -179,6 +180,12 @@ def test_pieces_are_compared_by_share_and_place_and_never_by_nats(case: Any) -> 
     ]
     assert found.same_answer
     assert found.messages == ()
+
+
+def test_what_is_as_good_as_the_same_is_not_listed(case: Any) -> None:
+    found = texts(case("is it high", (5.0, 3.0, 2.0)), case("is it high", (5.0, 3.003, 1.997)))
+    assert [piece.change for piece in found.pieces] == [0.0003, -0.0003, 0.0]
+    assert found.moved == ()
 
 
 def test_new_and_gone_and_rewritten_pieces_move_too(case: Any) -> None:
@@ -474,6 +481,7 @@ def test_another_prompt_another_policy_and_a_case_that_is_missing(folders: dict[
     assert len(lines) == 4
     words = " ".join(ended.out.split())
     assert "Prompt: CHANGED: message 1 (user)" in words
+    assert "The case file also changed in: policies." in words
     assert "only in B: " in words
     assert "‹very›" in words
     assert "not there" in words
@@ -488,6 +496,12 @@ def test_one_case_of_each(folders: dict[str, audits.Audit]) -> None:
     assert "not compared, since one side is a single case" in " ".join(ended.out.split())
     refused = call("diff", folders["one"].case("first"), folders["other"].case("second"))
     assert (refused.code, refused.sentence) == (2, "no case is in both audits: there is nothing to compare")
+
+
+def test_audits_of_one_name_are_told_apart() -> None:
+    assert names_of(Path("/may/audit"), Path("/june/audit")) == ("may/audit", "june/audit")
+    assert names_of(Path("/x/old"), Path("/y/new")) == ("old", "new")
+    assert names_of(Path("/x/old"), Path("/x/old")) == ("old", "old")
 
 
 def refused(*arguments: str | Path) -> Ended:

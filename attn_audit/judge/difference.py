@@ -24,6 +24,7 @@ from attn_audit.judge.policies import own_answer, share_of
 from attn_audit.judge.relevance import DECIMALS, positive_share, ranking, told_apart
 
 Status = Literal["finished", "withheld", "failed", "skipped", "not there"]
+LEAST = 0.0005  # of a share: what a view writes as a tenth of a percentage point or more
 UNFINISHED: frozenset[Status] = frozenset({"failed", "skipped", "not there"})
 PolicyKey = tuple[str, str, str, int]  # case and partner of a pair, else empty; the policy; which one of that name
 T = TypeVar("T")
@@ -92,12 +93,14 @@ class Moved:
 
 @dataclass(frozen=True)
 class Texts:
-    """One case whose content both audits hold. ``messages``: the numbers, from 0, of those that differ; ``differs``:
-    why the pieces cannot be compared, then there are none; ``pieces``: those that moved most first; ``unmeasured``: how
-    many could not be compared since one of the audits screened them out."""
+    """One case whose content both audits hold. ``messages``: the numbers, from 0, of those that differ; ``fields``:
+    what else of the case differs in its file; ``differs``: why the pieces cannot be compared, then there are none;
+    ``pieces``: all of them, those that moved most first; ``unmeasured``: how many could not be compared since one of
+    the audits screened them out."""
 
     measured: Both[Measured]
     messages: tuple[int, ...]
+    fields: tuple[str, ...]
     answers: Both[str]
     same_answer: bool
     same_explained: bool
@@ -105,6 +108,11 @@ class Texts:
     differs: tuple[str, ...]
     pieces: tuple[Moved, ...]
     unmeasured: int
+
+    @property
+    def moved(self) -> tuple[Moved, ...]:
+        """Without those whose share is as good as the same."""
+        return tuple(piece for piece in self.pieces if abs(piece.change) >= LEAST)
 
 
 @dataclass(frozen=True)
@@ -283,6 +291,7 @@ def _texts(first: Measured, second: Measured) -> Texts:
     return Texts(
         measured=(first, second),
         messages=_changed_messages(*contents),
+        fields=_changed_fields(*contents),
         answers=answers,
         same_answer=answers[0].strip() == answers[1].strip(),
         same_explained=contents[0].answer.text.strip() == contents[1].answer.text.strip(),
@@ -306,6 +315,15 @@ def _changed_messages(one: Content, other: Content) -> tuple[int, ...]:
     messages, others = one.case.messages, other.case.messages
     longest = range(max(len(messages), len(others)))
     return tuple(number for number in longest if messages[number : number + 1] != others[number : number + 1])
+
+
+def _changed_fields(one: Content, other: Content) -> tuple[str, ...]:
+    """The other fields of the case. Named pieces stand elsewhere in another text: only what they are called counts."""
+    values = [
+        {**dict(content.case), "named": [(found.kind, found.name) for found in content.case.named]}
+        for content in (one, other)
+    ]
+    return tuple(name for name in values[0] if name not in {"id", "messages"} and values[0][name] != values[1][name])
 
 
 def _contrast(content: Content) -> str | None:

@@ -53,17 +53,17 @@ def _finding(finding: Finding | None) -> dict[str, str] | None:
 
 
 def _texts(texts: Texts, top: int) -> dict[str, Any]:
-    moved = [piece for piece in texts.pieces if piece.change]
     return {
         "changed_messages": list(texts.messages),
+        "changed_fields": list(texts.fields),
         "answers": list(texts.answers),
         "same_answer": texts.same_answer,
         "same_explained_answer": texts.same_explained,
         "same_contrast": texts.same_contrast,
         "not_comparable": list(texts.differs),
-        "moved": len(moved),
+        "moved": len(texts.moved),
         "unmeasured": texts.unmeasured,
-        "pieces": [_piece(piece, texts) for piece in moved[:top]],
+        "pieces": [_piece(piece, texts) for piece in texts.moved[:top]],
     }
 
 

@@ -91,8 +91,8 @@ def _apart(rows: Sequence[ApartRow]) -> Blocks:
 
 
 def _judged(row: ApartRow) -> Blocks:
-    """What the evidence alone says of a case whose content is not there."""
-    return (_title(f"Case {exact(row.id)}, without its content"), *map(Text, row.notes), *_policies(row.policies))
+    """What the evidence alone says of a case that was not compared."""
+    return (_title(f"Case {exact(row.id)}, by its evidence alone"), *map(Text, row.notes), *_policies(row.policies))
 
 
 def _pairs(rows: tuple[PolicyRow, ...] | None) -> Blocks:
@@ -140,7 +140,7 @@ def _pieces(case: CaseView) -> Blocks:
     if case.differs:
         return title, Text(f"NOT COMPARABLE: measured otherwise ({case.differs}). Shares are not held together.")
     if not case.pieces:
-        return title, Text("None: every piece holds the same share in both.")
+        return title, Text("None: no share changed by 0.05 points or more.")
     table = Table(box=_EDGE, expand=True)
     table.add_column("Points", justify="right", no_wrap=True)
     for side in "AB":

@@ -224,7 +224,6 @@ def _of(row: SideRow) -> Both[str]:
 
 
 def _case(case: CaseDifference, texts: Texts, top: int) -> CaseView:
-    moved = [piece for piece in texts.pieces if piece.change]
     return CaseView(
         id=case.id,
         prompt=_prompt(texts),
@@ -234,18 +233,18 @@ def _case(case: CaseDifference, texts: Texts, top: int) -> CaseView:
         policies=policy_rows(case.policies),
         notes=(*_warned(case), *_notes(texts)),
         differs=", ".join(texts.differs),
-        pieces=_pieces(texts, moved[:top]),
-        moved=len(moved),
+        pieces=_pieces(texts, texts.moved[:top]),
+        moved=len(texts.moved),
     )
 
 
 def _unchanged(case: CaseDifference, texts: Texts) -> bool:
-    pairs = (case.log_probabilities, case.faithfulness)
-    differs = (
-        texts.messages or texts.differs or case.policies or any(case.warnings) or any(one != two for one, two in pairs)
-    )
-    moved = any(piece.change or not piece.aligned.same for piece in texts.pieces)
-    return not (differs or moved) and texts.same_answer and texts.same_explained and texts.same_contrast
+    """Whether a view would have nothing to show of it."""
+    changes = (texts.messages, texts.fields, texts.differs, texts.moved, case.policies, *case.warnings)
+    rewritten = any(not piece.aligned.same for piece in texts.pieces)
+    rows = (*_probability(case), *_verdicts(case))
+    same = texts.same_answer and texts.same_explained and texts.same_contrast
+    return same and not rewritten and not any(changes) and all(row.first == row.second for row in rows)
 
 
 def _prompt(texts: Texts) -> str:
@@ -276,7 +275,7 @@ def _warned(case: CaseDifference) -> tuple[str, ...]:
 
 
 def _notes(texts: Texts) -> tuple[str, ...]:
-    notes = []
+    notes = [f"The case file also changed in: {', '.join(texts.fields)}."] if texts.fields else []
     supplied = [content.own_answer is not None for content, _ in texts.measured]
     if any(supplied):
         notes.append("The pieces are of an answer that the case file supplied, not of the model's own.")
