@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from attn_audit.evidence import bundle
@@ -19,10 +20,10 @@ _STATUSES: dict[str, Status] = {"failed": "failed", "skipped": "skipped"}
 def diff(first: Path, second: Path, case_id: str | None = None) -> Difference:
     """What differs between two audits, or between one case in each. Raises UsageError where a path is neither an audit
     nor a case, or no case is in both; EvidenceError where the files are not those that were audited."""
-    sides = [read(path, name) for path, name in zip((first, second), names(first, second), strict=True)]
+    sides = [read(path) for path in (first, second)]
     if case_id is not None:
         sides = [narrowed(side, case_id) for side in sides]
-    before, after = sides
+    before, after = (replace(side, name=name) for side, name in zip(sides, names(first, second), strict=True))
     if not before.statuses.keys() & after.statuses.keys():
         which = "case" if case_id is None else f"case {case_id!r:.80}"
         raise UsageError(f"no {which} is in both audits: there is nothing to compare")
@@ -38,7 +39,7 @@ def names(first: Path, second: Path) -> tuple[str, str]:
     return one[-1], other[-1]
 
 
-def read(path: Path, name: str) -> Side:
+def read(path: Path) -> Side:
     """One audit, or one case of it. Its reports are not drawn again: they are no part of the comparison."""
     report = verify(path, trusted=(), asked=Asked(views=False))
     for check in report.altered:
@@ -48,7 +49,7 @@ def read(path: Path, name: str) -> Side:
     plan = None if alone else stored_statement(whole, bundle.PLAN, Plan)
     seal = None if alone else stored_statement(whole, bundle.SEAL, Seal)
     return Side(
-        name=name,
+        name=whole.name,
         plan=plan,
         statuses=_statuses(report, seal),
         cases={case_id: (case.content, case.evidence) for case_id, case in report.cases.items()},

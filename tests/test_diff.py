@@ -512,8 +512,13 @@ def refused(*arguments: str | Path) -> Ended:
 
 def test_what_cannot_be_compared_is_refused(folders: dict[str, audits.Audit], tmp_path: Path) -> None:
     one, other = folders["one"].out, folders["other"].out
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for arguments in (
         (one, tmp_path / "nowhere"),
+        (one, tmp_path / "loop"),
+        (one, "x" * 5000),
+        (one, other, "--html", tmp_path / "loop" / "page.html"),
+        (folders["one"].case("first"), folders["other"].case("first"), "--html", one / "page.html"),
         (tmp_path, other),
         (one, other, "--case", "third"),
         (one, folders["changed"].out, "--case", "second"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +34,7 @@ def diff(
     """Compare two audits of the same cases: answers, verdicts, policies, and the pieces that moved most."""
     wanted = () if fail_on is None else conditions(fail_on)
     if html is not None:
-        _check_target(html, (first, second))
+        _check_target(html)
     found = compare(first, second, case)
     if html is not None:
         bundle.write_file(html, page(found, top=top))
@@ -44,13 +45,17 @@ def diff(
     _require_none(wanted, found)
 
 
-def _check_target(target: Path, audits: tuple[Path, Path]) -> None:
+def _check_target(target: Path) -> None:
     """An audit holds no file but its own. Raises UsageError before anything is read."""
-    place = target.resolve()
-    if any(audit.resolve() in place.parents for audit in audits):
-        raise UsageError(f"{target} lies within one of the audits; write the page elsewhere")
-    if bundle.is_folder(target) or not bundle.is_folder(place.parent):
-        raise UsageError(f"{target} cannot be written: give a file in a folder that exists")
+    try:
+        folders = target.resolve().parents
+    except (OSError, RuntimeError, ValueError):  # a loop of links, or a name that cannot be
+        folders = target.parents
+    stems = (bundle.PLAN, bundle.ATTESTATION)
+    if any(os.path.lexists(bundle.statement_file(folder, stem)) for folder in folders for stem in stems):
+        raise UsageError(f"{target} lies within an audit, which holds nothing else; write the page elsewhere")
+    if bundle.is_folder(target) or not bundle.is_folder(folders[0]):
+        raise UsageError(f"{str(target)[:200]} cannot be written: give a file in a folder that exists")
 
 
 def _require_none(wanted: tuple[Condition, ...], found: Difference) -> None:

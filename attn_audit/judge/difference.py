@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import fsum
 from typing import Literal, TypeVar
 
@@ -168,14 +168,12 @@ def difference(first: Side, second: Side) -> Difference:
 
 def narrowed(side: Side, case_id: str) -> Side:
     """The same audit as if it held that case alone."""
-    pairs = side.pairs and tuple(pair for pair in side.pairs if case_id in {pair.case_id, pair.pair_with})
-    return Side(
-        name=side.name,
-        plan=side.plan,
+    return replace(
+        side,
         statuses={one: status for one, status in side.statuses.items() if one == case_id},
         cases={one: case for one, case in side.cases.items() if one == case_id},
         evidence={one: evidence for one, evidence in side.evidence.items() if one == case_id},
-        pairs=pairs,
+        pairs=side.pairs and tuple(pair for pair in side.pairs if case_id in {pair.case_id, pair.pair_with}),
     )
 
 
