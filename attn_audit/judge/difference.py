@@ -11,24 +11,21 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import fsum
-from typing import Literal, TypeVar
+from typing import Literal
 
 from attn_audit.evidence.findings import Finding, PairFinding
 from attn_audit.evidence.measured import Evidence, Method, Signer
 from attn_audit.evidence.records import Content
 from attn_audit.evidence.statements import Plan
 from attn_audit.evidence.store import Measured
-from attn_audit.judge.alignment import Aligned, align
 from attn_audit.judge.conditions import fails
-from attn_audit.judge.policies import own_answer, share_of
-from attn_audit.judge.relevance import DECIMALS, positive_share, ranking, told_apart
+from attn_audit.judge.movement import LEAST, Both, Moved, compared
+from attn_audit.judge.policies import own_answer
+from attn_audit.judge.relevance import DECIMALS
 
 Status = Literal["finished", "withheld", "failed", "skipped", "not there"]
-LEAST = 0.0005  # of a share: what a view writes as a tenth of a percentage point or more
 UNFINISHED: frozenset[Status] = frozenset({"failed", "skipped", "not there"})
 PolicyKey = tuple[str, str, str, int]  # case and partner of a pair, else empty; the policy; which one of that name
-T = TypeVar("T")
-Both = tuple[T, T]  # of the first audit, of the second
 
 
 @dataclass(frozen=True)
@@ -72,23 +69,6 @@ class PolicyChange:
         if found is None:
             raise ValueError("a change of a policy needs a finding")
         return found
-
-
-@dataclass(frozen=True)
-class Moved:
-    """Pieces that stand for each other, or one that only one input has. ``shares``: of the positive relevance;
-    ``places``: the best among the pieces that supported the answer, from 1. None where the side has no such piece, did
-    not measure it, or, for a place, where it did not support the answer."""
-
-    aligned: Aligned
-    shares: Both[float | None]
-    places: Both[int | None]
-
-    @property
-    def change(self) -> float:
-        """Share after less share before; a piece that is not there has none."""
-        before, after = self.shares
-        return round((after or 0.0) - (before or 0.0), DECIMALS)
 
 
 @dataclass(frozen=True)
@@ -285,7 +265,7 @@ def _texts(first: Measured, second: Measured) -> Texts:
     differs = method_differences(evidence[0].method, evidence[1].method)
     if (evidence[0].contrast is None) != (evidence[1].contrast is None):
         differs += ("contrast",)
-    compared = () if differs else tuple(_compared(first, second))
+    found = () if differs else tuple(compared(first, second))
     return Texts(
         measured=(first, second),
         messages=_changed_messages(*contents),
@@ -295,8 +275,8 @@ def _texts(first: Measured, second: Measured) -> Texts:
         same_explained=contents[0].answer.text.strip() == contents[1].answer.text.strip(),
         same_contrast=_contrast(contents[0]) == _contrast(contents[1]),
         differs=differs,
-        pieces=tuple(sorted((one for one in compared if one is not None), key=lambda one: -abs(one.change))),
-        unmeasured=sum(one is None for one in compared),
+        pieces=tuple(sorted((one for one in found if one is not None), key=lambda one: -abs(one.change))),
+        unmeasured=sum(one is None for one in found),
     )
 
 
@@ -326,47 +306,3 @@ def _changed_fields(one: Content, other: Content) -> tuple[str, ...]:
 
 def _contrast(content: Content) -> str | None:
     return None if content.contrast is None else content.contrast.text.strip()
-
-
-# -- pieces -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Map:
-    """Each unit's share of the positive relevance, its place among those that supported the answer, and which were
-    measured."""
-
-    shares: tuple[float, ...]
-    places: Mapping[int, int]
-    measured: frozenset[int]
-
-    def share(self, units: Iterable[int]) -> float | None:
-        found = [unit for unit in units if unit in self.measured]
-        return share_of(found, self.shares) if found else None
-
-    def place(self, units: Iterable[int]) -> int | None:
-        return min((self.places[unit] for unit in units if unit in self.places), default=None)
-
-
-def _map(evidence: Evidence) -> _Map:
-    values = told_apart(evidence)
-    supporting = (unit for unit in ranking(values) if (values[unit] or 0.0) > 0)
-    return _Map(
-        shares=positive_share(values),
-        places={unit: place for place, unit in enumerate(supporting, start=1)},
-        measured=frozenset(unit for unit, value in enumerate(values) if value is not None),
-    )
-
-
-def _compared(first: Measured, second: Measured) -> Iterator[Moved | None]:
-    """Every piece of both, in the order of the text; None for one that was measured in one of the audits only."""
-    before, after = _map(first[1]), _map(second[1])
-    for aligned in align(first[1].units, first[0].case.messages, second[1].units, second[0].case.messages):
-        shares = before.share(aligned.first), after.share(aligned.second)
-        known = [share is not None or not units for share, units in zip(shares, _sides(aligned), strict=True)]
-        places = before.place(aligned.first), after.place(aligned.second)
-        yield Moved(aligned, shares, places) if all(known) else None
-
-
-def _sides(aligned: Aligned) -> Both[tuple[int, ...]]:
-    return aligned.first, aligned.second

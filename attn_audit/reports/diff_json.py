@@ -10,7 +10,8 @@ from typing import Any
 from attn_audit.evidence.findings import Finding, PairFinding
 from attn_audit.evidence.measured import Unit
 from attn_audit.evidence.records import Content
-from attn_audit.judge.difference import CaseDifference, Difference, Moved, PolicyChange, Texts
+from attn_audit.judge.difference import CaseDifference, Difference, PolicyChange, Texts
+from attn_audit.judge.movement import Moved
 
 FORMAT = "attn-audit.diff/1"
 

@@ -13,15 +13,14 @@ from attn_audit.evidence.measured import Unit
 from attn_audit.evidence.records import Content, Span
 from attn_audit.judge.conditions import fails
 from attn_audit.judge.difference import (
-    Both,
     CaseDifference,
     Counts,
     Difference,
     Fact,
-    Moved,
     PolicyChange,
     Texts,
 )
+from attn_audit.judge.movement import Both, Moved
 from attn_audit.reports.findings import sentence
 from attn_audit.reports.numbers import nats, points, probability, share
 from attn_audit.reports.spans import Characters
