@@ -13,7 +13,7 @@ from unittest import mock
 
 from attn_audit.cli.main import main
 
-CODES = frozenset({0, 1, 2, 3, 20, 21, 22, 23, 130, 141})  # as README.md lists them; 1 is a bug
+CODES = frozenset({0, 1, 2, 3, 10, 20, 21, 22, 23, 130, 141})  # as README.md lists them; 1 is a bug
 
 
 @dataclass(frozen=True)

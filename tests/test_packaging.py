@@ -177,6 +177,6 @@ class TestVerifyOnly:
         )
         assert _run(verify_only_env / "python", "-c", program, cwd=tmp_path) == "[]\n"
 
-    @pytest.mark.parametrize("command", ["verify", "show", "keygen", "schema"])
+    @pytest.mark.parametrize("command", ["verify", "show", "diff", "keygen", "schema"])
     def test_command_starts(self, verify_only_env: Path, tmp_path: Path, command: str) -> None:
         assert "Usage" in _run(verify_only_env / "attn-audit", command, "--help", cwd=tmp_path)

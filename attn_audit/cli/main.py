@@ -12,6 +12,7 @@ import typer
 
 from attn_audit import __version__
 from attn_audit.cli.console import complain
+from attn_audit.cli.diff import diff
 from attn_audit.cli.extract import extract
 from attn_audit.cli.keygen import keygen
 from attn_audit.cli.model import model
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (run, verify, show, replay, extract, redact, keygen, model, schema):
+for command in (run, verify, show, diff, replay, extract, redact, keygen, model, schema):
     app.command()(command)
 
 

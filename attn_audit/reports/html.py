@@ -33,7 +33,7 @@ _LINK_LABELS = {"html": "Report", "pdf": "PDF"}
 
 
 @dataclass(frozen=True)
-class _Style:
+class Style:
     """The inline stylesheet, and its sha256 in base64 as the content security policy names it."""
 
     text: Markup
@@ -78,7 +78,7 @@ def page(content: Content, evidence: Evidence, *, missing_glyphs: tuple[str, ...
         "salted": salted_view((content.salt,)),
         "evidence": evidence,
         "view": report_view(content, evidence),
-        "style": _style(),
+        "style": style(),
         "heat": _heat,
         "size": size,
         "number": _number,
@@ -104,7 +104,7 @@ def index(sealed: Sealed) -> bytes:
         "overall_left_out": len(rows[_OVERALL_ROWS:]),
         "share": share,
         "withheld": len(sealed.withheld),
-        "style": _style(),
+        "style": style(),
     }
     return render("index.html.j2", values).encode()
 
@@ -134,9 +134,10 @@ def _summary(content: Content, evidence: Evidence) -> _Summary:
     )
 
 
-def _style() -> _Style:
+def style() -> Style:
+    """The stylesheet of every page."""
     text = (templates_folder() / "report.css").read_text(encoding="utf-8")
-    return _Style(Markup(text), base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())  # noqa: S704
+    return Style(Markup(text), base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())  # noqa: S704
 
 
 def _heat(level: int | None) -> str:

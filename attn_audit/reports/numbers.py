@@ -24,6 +24,11 @@ def share(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+def points(value: float) -> str:
+    """A difference of two shares of one, in percentage points."""
+    return _signed(100 * value, 1)
+
+
 def probability(log_probability: float) -> str:
     """A log-probability in nats as a probability: per cent, or "about 1 in N" when it is small."""
     if log_probability < _LEAST_LOG:

@@ -1,0 +1,67 @@
+"""``attn-audit diff``: what differs between two audits of the same cases."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attn_audit.cli.console import advise, stdout
+from attn_audit.diff import diff as compare
+from attn_audit.evidence import bundle
+from attn_audit.evidence.errors import ConditionMet, UsageError
+from attn_audit.judge.conditions import Condition, conditions
+from attn_audit.judge.difference import Difference
+from attn_audit.judge.worse import newly_met
+from attn_audit.reports.diff_html import page
+from attn_audit.reports.diff_json import document
+from attn_audit.reports.diff_terminal import terminal_view
+
+
+def diff(
+    first: Annotated[Path, typer.Argument(metavar="A", help="An audit folder, or one case inside it.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="The audit, or the case, to compare with it.")],
+    top: Annotated[int, typer.Option(min=1, help="How many of the pieces that moved most are listed.")] = 5,
+    case: Annotated[str | None, typer.Option(help="Only this case.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the comparison as a page, too.")] = None,
+    fail_on: Annotated[
+        str | None, typer.Option(help="End with 10 for what is new in B: policy,unsupported,incomplete,warning:CODE.")
+    ] = None,
+) -> None:
+    """Compare two audits of the same cases: answers, verdicts, policies, and the pieces that moved most."""
+    wanted = () if fail_on is None else conditions(fail_on)
+    if html is not None:
+        _check_target(html)
+    found = compare(first, second, case)
+    if html is not None:
+        bundle.write_file(html, page(found, top=top))
+    if as_json:
+        typer.echo(document(found, top=top))
+    else:
+        stdout().print(terminal_view(found, top=top))
+    _require_none(wanted, found)
+
+
+def _check_target(target: Path) -> None:
+    """An audit holds no file but its own. Raises UsageError before anything is read."""
+    try:
+        folders = target.resolve().parents
+    except (OSError, RuntimeError, ValueError):  # a loop of links, or a name that cannot be
+        folders = target.parents
+    stems = (bundle.PLAN, bundle.ATTESTATION)
+    if any(os.path.lexists(bundle.statement_file(folder, stem)) for folder in folders for stem in stems):
+        raise UsageError(f"{target} lies within an audit, which holds nothing else; write the page elsewhere")
+    if bundle.is_folder(target) or not bundle.is_folder(folders[0]):
+        raise UsageError(f"{str(target)[:200]} cannot be written: give a file in a folder that exists")
+
+
+def _require_none(wanted: tuple[Condition, ...], found: Difference) -> None:
+    """Raises ConditionMet, each place having been named."""
+    met = tuple(newly_met(wanted, found))
+    for one in met:
+        advise(f"{one.case_id}: {one.reason}")
+    if met:
+        raise ConditionMet(f"a condition of --fail-on is met by what is new in the second audit: {len(met)} times")

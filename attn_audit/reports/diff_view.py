@@ -1,0 +1,351 @@
+"""A comparison of two audits to what its views show: texts cut to size, numbers written out, the pieces that moved most
+among the words around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from attn_audit.evidence.findings import Finding, PairFinding
+from attn_audit.evidence.measured import Unit
+from attn_audit.evidence.records import Content, Span
+from attn_audit.judge.conditions import fails
+from attn_audit.judge.difference import (
+    CaseDifference,
+    Counts,
+    Difference,
+    Fact,
+    PolicyChange,
+    Texts,
+)
+from attn_audit.judge.movement import Both, Moved
+from attn_audit.reports.findings import sentence
+from attn_audit.reports.numbers import nats, points, probability, share
+from attn_audit.reports.spans import Characters
+from attn_audit.reports.text import exact
+
+NONE = "–"
+UNCHECKED = "digests agree in both; signatures are not checked here: run attn-audit verify on each with a key you trust"
+SHARES = (
+    "Share: of the positive relevance of its own audit, so that two models can be compared; their nats cannot. "
+    "Place: among the pieces that supported the answer. A share says what the answer hung on, not why, and is no "
+    "proof of cause."
+)
+PieceKind = Literal["same text", "other text", "new", "gone"]
+_FACTS = {"model": "Model", "model root": "Model root", "quantisation": "Quantisation", "tool": "Made by"}
+_BETWEEN = " … "
+_JOINED = 12  # characters without a letter that may stand between two words of one passage
+
+
+@dataclass(frozen=True)
+class SideRow:
+    """Something of both audits, or of a case in both."""
+
+    name: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class PolicyRow:
+    """A policy before and after, in words; ``bad``: it must hold, and does not in the second audit."""
+
+    policy: str
+    kind: Literal["new", "gone", "changed"]
+    first: str
+    second: str
+    bad: bool
+    case_id: str
+    pair_with: str
+
+
+@dataclass(frozen=True)
+class Quoted:
+    """A piece, or a passage of several, as one input has it: its name where the case gives one, and the words around a
+    short text."""
+
+    name: str
+    before: str
+    text: str
+    after: str
+
+
+@dataclass(frozen=True)
+class PieceRow:
+    """A piece that moved; of equal texts ``quoted`` holds the second alone, else each that there is."""
+
+    kind: PieceKind
+    change: str
+    shares: Both[str]
+    places: Both[str]
+    quoted: tuple[tuple[str, Quoted], ...]
+
+
+@dataclass(frozen=True)
+class CaseView:
+    """One case that both audits hold, with its content. ``lines``: what is new and gone, by name."""
+
+    id: str
+    prompt: str
+    answers: Both[str]
+    same_answer: bool
+    facts: tuple[SideRow, ...]
+    policies: tuple[PolicyRow, ...]
+    notes: tuple[str, ...]
+    differs: str
+    pieces: tuple[PieceRow, ...]
+    moved: int
+
+
+@dataclass(frozen=True)
+class ApartRow:
+    """A case that was not compared, since it is not finished in both audits, or its content is withheld."""
+
+    id: str
+    first: str
+    second: str
+    notes: tuple[str, ...]
+    policies: tuple[PolicyRow, ...]
+
+
+@dataclass(frozen=True)
+class DiffView:
+    """Everything a view of a comparison prints. ``changed``, ``judged`` and ``unchanged``: cases (ids) with another
+    answer, with a policy that came out otherwise, and with nothing to show."""
+
+    names: Both[str]
+    facts: tuple[SideRow, ...]
+    same: str
+    counts: tuple[SideRow, ...]
+    compared: int
+    changed: tuple[str, ...]
+    judged: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    apart: tuple[ApartRow, ...]
+    pairs: tuple[PolicyRow, ...] | None
+    cases: tuple[CaseView, ...]
+
+
+def diff_view(found: Difference, *, top: int) -> DiffView:
+    """``top``: how many pieces of each case are listed."""
+    cases = [(case, case.texts) for case in found.cases]
+    same = {case.id for case, texts in cases if texts is not None and _unchanged(case, texts)}
+    return DiffView(
+        names=(exact(found.names[0]), exact(found.names[1])),
+        facts=tuple(_fact(fact) for fact in found.facts if fact.first != fact.second),
+        same=_same(found.facts),
+        counts=_counts(*found.counts),
+        compared=sum(texts is not None for _, texts in cases),
+        changed=tuple(case.id for case, texts in cases if texts is not None and not texts.same_answer),
+        judged=tuple(case.id for case, _ in cases if case.policies),
+        unchanged=tuple(case.id for case, _ in cases if case.id in same),
+        apart=tuple(_apart(case) for case, texts in cases if texts is None),
+        pairs=None if found.pairs is None else policy_rows(found.pairs),
+        cases=tuple(_case(case, texts, top) for case, texts in cases if texts and case.id not in same),
+    )
+
+
+def policy_rows(changes: Iterable[PolicyChange]) -> tuple[PolicyRow, ...]:
+    """In their order."""
+    return tuple(_policy(change) for change in changes)
+
+
+# -- the audits as a whole --------------------------------------------------------------------------------------------
+
+
+def _fact(fact: Fact) -> SideRow:
+    return SideRow(_named(fact), exact(fact.first) or "not known", exact(fact.second) or "not known")
+
+
+def _named(fact: Fact) -> str:
+    return _FACTS.get(fact.name, fact.name[:1].upper() + fact.name[1:])
+
+
+def _same(facts: Sequence[Fact]) -> str:
+    """What a reader asks for first, in one line; that the rest agrees is said by its absence above."""
+    alike = {fact.name: exact(fact.first) for fact in facts if fact.first == fact.second}
+    said = [f"model {alike['model']}"] if {"model", "model root"} <= set(alike) else []
+    settings = [fact for fact in facts if fact.name.startswith("setting ")]
+    said += ["all settings"] if settings and all(fact.name in alike for fact in settings) else []
+    said += [f"{name} ({alike[name]})" for name in ("tool", "signer") if name in alike]
+    return ", ".join(said) or "nothing of model, settings, tool and signer"
+
+
+def _counts(first: Counts, second: Counts) -> tuple[SideRow, ...]:
+    rows = (
+        ("Cases", first.cases, second.cases),
+        ("Finished", first.finished + first.withheld, second.finished + second.withheld),
+        ("Content withheld", first.withheld, second.withheld),
+        ("Failed", first.failed, second.failed),
+        ("Skipped", first.skipped, second.skipped),
+        ("Policies that must hold and do not", first.failing, second.failing),
+        ("Faithfulness supported", first.supported, second.supported),
+    )
+    always = {"Cases", "Finished", "Policies that must hold and do not"}
+    return tuple(SideRow(name, str(one), str(other)) for name, one, other in rows if name in always or one or other)
+
+
+def _policy(change: PolicyChange) -> PolicyRow:
+    one = change.one
+    pair = one if isinstance(one, PairFinding) else None
+    kind: Literal["new", "gone", "changed"] = "changed"
+    if change.before is None or change.after is None:
+        kind = "new" if change.before is None else "gone"
+    return PolicyRow(
+        policy=change.policy,
+        kind=kind,
+        first=_sentence(change.before),
+        second=_sentence(change.after),
+        bad=change.after is not None and fails(change.after),
+        case_id="" if pair is None else pair.case_id,
+        pair_with="" if pair is None else pair.pair_with,
+    )
+
+
+def _sentence(finding: Finding | None) -> str:
+    if finding is None:
+        return NONE
+    return f"{'(a warning only) ' if finding.severity == 'warn' else ''}{sentence(finding)}"
+
+
+def _apart(case: CaseDifference) -> ApartRow:
+    notes = tuple(f"{row.name}: {row.first} in A, {row.second} in B" for row in _verdicts(case) if NONE not in _of(row))
+    return ApartRow(case.id, *case.statuses, notes + _warned(case), policy_rows(case.policies))
+
+
+def _of(row: SideRow) -> Both[str]:
+    return row.first, row.second
+
+
+# -- one case ---------------------------------------------------------------------------------------------------------
+
+
+def _case(case: CaseDifference, texts: Texts, top: int) -> CaseView:
+    return CaseView(
+        id=case.id,
+        prompt=_prompt(texts),
+        answers=texts.answers,
+        same_answer=texts.same_answer,
+        facts=(*_probability(case), *_verdicts(case)),
+        policies=policy_rows(case.policies),
+        notes=(*_warned(case), *_notes(texts)),
+        differs=", ".join(texts.differs),
+        pieces=_pieces(texts, texts.moved[:top]),
+        moved=len(texts.moved),
+    )
+
+
+def _unchanged(case: CaseDifference, texts: Texts) -> bool:
+    """Whether a view would have nothing to show of it."""
+    changes = (texts.messages, texts.fields, texts.differs, texts.moved, case.policies, *case.warnings)
+    rewritten = any(not piece.aligned.same for piece in texts.pieces)
+    rows = (*_probability(case), *_verdicts(case))
+    same = texts.same_answer and texts.same_explained and texts.same_contrast
+    return same and not rewritten and not any(changes) and all(row.first == row.second for row in rows)
+
+
+def _prompt(texts: Texts) -> str:
+    """Which messages differ, by number and role."""
+    if not texts.messages:
+        return "the same in both"
+    sides = [content.case.messages for content, _ in texts.measured]
+    said = []
+    for number in texts.messages:
+        roles = [messages[number].role for messages in sides if number < len(messages)]
+        only = "" if len(roles) == 2 else f", only in {'A' if number < len(sides[0]) else 'B'}"
+        said.append(f"{number + 1} ({' and '.join(dict.fromkeys(roles))}{only})")
+    return f"CHANGED: message {', '.join(said)}"
+
+
+def _probability(case: CaseDifference) -> tuple[SideRow, ...]:
+    values = [NONE if one is None else f"{probability(one)} ({nats(one)} nats)" for one in case.log_probabilities]
+    return (SideRow("Probability of the answer", *values),)
+
+
+def _verdicts(case: CaseDifference) -> tuple[SideRow, ...]:
+    return (SideRow("Faithfulness", *(one or NONE for one in case.faithfulness)),)
+
+
+def _warned(case: CaseDifference) -> tuple[str, ...]:
+    new, gone = (", ".join(codes) for codes in case.warnings)
+    return (*([f"New warnings: {new}."] if new else []), *([f"Warnings that are gone: {gone}."] if gone else []))
+
+
+def _notes(texts: Texts) -> tuple[str, ...]:
+    notes = [f"The case file also changed in: {', '.join(texts.fields)}."] if texts.fields else []
+    supplied = [content.own_answer is not None for content, _ in texts.measured]
+    if any(supplied):
+        notes.append("The pieces are of an answer that the case file supplied, not of the model's own.")
+    if not texts.differs and not texts.same_explained:
+        notes.append("The answers that are explained differ: each share is of what drove its own.")
+    if not texts.differs and not texts.same_contrast:
+        notes.append("The answers that did not come, against which the pieces were measured, differ.")
+    if texts.unmeasured:
+        notes.append(f"Pieces that only one of the audits measured, not compared: {texts.unmeasured}.")
+    return tuple(notes)
+
+
+# -- pieces -----------------------------------------------------------------------------------------------------------
+
+
+def _pieces(texts: Texts, moved: Sequence[Moved]) -> tuple[PieceRow, ...]:
+    quoting = [_Quoting(content, evidence.units) for content, evidence in texts.measured]
+    return tuple(_piece(one, quoting) for one in moved)
+
+
+def _piece(moved: Moved, quoting: Sequence[_Quoting]) -> PieceRow:
+    aligned = moved.aligned
+    sides = [(side, units) for side, units in zip("AB", (aligned.first, aligned.second), strict=True) if units]
+    quoted = [(side, quoting["AB".index(side)].of(units)) for side, units in sides]
+    kind: PieceKind = "same text" if aligned.same else "other text"
+    if len(sides) == 1:
+        kind = "gone" if sides[0][0] == "A" else "new"
+    return PieceRow(
+        kind=kind,
+        change=points(moved.change),
+        shares=(_share(moved.shares[0]), _share(moved.shares[1])),
+        places=(_place(moved.places[0]), _place(moved.places[1])),
+        quoted=tuple([("", quoted[-1][1])] if kind == "same text" else quoted),
+    )
+
+
+def _share(value: float | None) -> str:
+    return NONE if value is None else share(value)
+
+
+def _place(value: int | None) -> str:
+    return NONE if value is None else str(value)
+
+
+class _Quoting:
+    """The pieces of one input as text."""
+
+    def __init__(self, content: Content, units: Sequence[Unit]) -> None:
+        self._units = units
+        self._characters = [Characters(message.content) for message in content.case.messages]
+
+    def of(self, units: Sequence[int]) -> Quoted:
+        """One piece, or a passage. Words of a passage are joined where nothing but marks stands between them."""
+        names = dict.fromkeys(f"{one.kind} {one.name}" for unit in units if (one := self._units[unit]).name is not None)
+        spans = sorted(
+            (span for unit in units for span in self._units[unit].spans), key=lambda one: (one.message, one.start)
+        )
+        runs = self._runs(spans)
+        name = ", ".join(names)
+        if len(runs) == 1:
+            found = self._characters[runs[0].message].extract_in_context(runs[0].start, runs[0].end)
+            return Quoted(name, found.before, found.text, found.after)
+        every = (self._characters[run.message].extract(run.start, run.end).text for run in runs)
+        return Quoted(name, "", _BETWEEN.join(every), "")
+
+    def _runs(self, spans: Sequence[Span]) -> list[Span]:
+        runs = list(spans[:1])
+        for last, span in pairwise(spans):
+            between = self._characters[last.message].text[last.end : span.start]
+            if last.message == span.message and len(between) <= _JOINED and not any(map(str.isalnum, between)):
+                runs[-1] = Span(message=span.message, start=runs[-1].start, end=max(runs[-1].end, span.end))
+            else:
+                runs.append(span)
+        return runs
