@@ -9,6 +9,7 @@ import pytest
 
 import make_records as make
 from attn_audit.evidence.checked import Checks, Joint, Reliance, Variant
+from attn_audit.evidence.findings import Finding
 from attn_audit.evidence.measured import AnswerPart, AnswerScore, Evidence, SelfExplanation
 from attn_audit.evidence.records import Content, Message
 from attn_audit.judge.warnings import WARNINGS, warnings
@@ -83,6 +84,8 @@ CAUSES: dict[str, Change] = {
     "special-token": prompt(special=(2,)),
     "dated-prompt": prompt(date="2026-01-31T00:00:00Z"),
     "screened": relevance(None),
+    "policy-unmatched": lambda *_: (
+        {}, {"findings": (Finding(policy="p", severity="warn", outcome="nothing matched"),)}),
     "part-missing": lambda *_: ({}, {"parts": (AnswerPart(name="verdict", tokens=None, relevance=()),)}),
 }  # fmt: skip
 
