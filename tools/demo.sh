@@ -26,11 +26,20 @@ fi
 
 step "Auditing sample_cases/lending.yaml with the small model SmolLM2-135M-Instruct"
 rm -rf "$out" "$out.salts"
-"$attn_audit" run sample_cases/lending.yaml --model smollm2 --key "$key" --out "$out" --format "$formats"
+code=0
+"$attn_audit" run sample_cases/lending.yaml --model smollm2 --key "$key" --out "$out" --format "$formats" \
+    --junit .demo/junit.xml --sarif .demo/results.sarif --summary .demo/summary.md --fail-on policy || code=$?
+case $code in
+    0) step "Every policy of the case file holds" ;;
+    10)
+        step "Exit code 10: a policy of the case file is broken. A CI job would fail here, and reads in .demo/junit.xml"
+        grep '<failure' .demo/junit.xml >&2
+        ;;
+    *) exit "$code" ;;
+esac
 
 step "Verifying the audit as a stranger would, with the public key only"
 "$attn_audit" verify "$out" --trust "$key.allowed_signers"
 
-step "Done. A signed, verified report:"
-reports=("$out"/cases/*/report.html)
-echo "${reports[0]}"
+step "Done. A signed, verified report; $out/index.html has the batch at a glance:"
+echo "$out/cases/driver-8010/report.html"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from attn_audit.cli.console import advise, complain, stderr
 from attn_audit.cli.signing import signers_beside
 from attn_audit.evidence import bundle
 from attn_audit.evidence.errors import ConditionMet, Incomplete
+from attn_audit.evidence.store import StoredEvidence
 
 _SAID = 20  # of the places where a condition is met
 
@@ -19,15 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from attn_audit.batch import Finished
+    from attn_audit.evidence.findings import Finding
     from attn_audit.judge.conditions import Met
 
 
 def conclude(finished: Finished, view: str, signed: bool, key: Path | None) -> None:
     """How each case ended, and what to type next."""
-    table = Table("case", "status", "report", box=None, pad_edge=False)
+    table = Table("case", "status", "policies", "report", box=None, pad_edge=False)
+    evidence = StoredEvidence(finished.out, finished.seal)
     for case in finished.seal.cases:
         where = str(finished.out / bundle.CASES / case.id / f"report.{view}") if case.status == "ok" else "-"
-        table.add_row(case.id, case.status, Text(where, overflow="fold"))
+        own = evidence[case.id].findings if case.status == "ok" else ()
+        found = (*own, *(pair for pair in finished.seal.pairs if pair.case_id == case.id))
+        table.add_row(case.id, case.status, _counted(found), Text(where, overflow="fold"))
     stderr().print(table)
     if not signed:
         advise("this audit is UNSIGNED: nobody vouches for it; give --key FILE to sign (attn-audit keygen makes one)")
@@ -51,6 +57,15 @@ def require(finished: Finished, model_root: str, found: Sequence[Met]) -> None:
         )
     if incomplete is not None:
         raise Incomplete(incomplete)
+
+
+def _counted(findings: Sequence[Finding]) -> str:
+    """``1 of 3 broken``, or what else became of the policies of a case."""
+    if not findings:
+        return "-"
+    outcomes = Counter(finding.outcome for finding in findings)
+    others = [f"{count} {outcome}" for outcome, count in sorted(outcomes.items()) if outcome != "held"]
+    return f"{len(findings)} hold" if not others else f"of {len(findings)}: {', '.join(others)}"
 
 
 def _not_whole(finished: Finished, model_root: str) -> str | None:

@@ -41,6 +41,7 @@ class FindingRow:
     policy: str
     severity: str
     outcome: str
+    held: bool
     bad: bool
     case_id: str
     pair_with: str
@@ -60,6 +61,7 @@ def finding_row(finding: Finding) -> FindingRow:
         policy=finding.policy,
         severity=finding.severity,
         outcome=_OUTCOMES[finding.outcome],
+        held=finding.outcome == "held",
         bad=fails(finding),
         case_id="" if pair is None else pair.case_id,
         pair_with="" if pair is None else pair.pair_with,

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass
+from itertools import chain
 
 from markupsafe import Markup
 
@@ -15,6 +16,7 @@ from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
 from attn_audit.evidence.statements import Redaction, SealedCase
 from attn_audit.evidence.store import Sealed
+from attn_audit.judge.conditions import fails
 from attn_audit.judge.overall import overall
 from attn_audit.reports.checks import verdict_in_words
 from attn_audit.reports.findings import FindingRow, finding_rows
@@ -100,6 +102,7 @@ def index(sealed: Sealed) -> bytes:
         "troubles": tuple(case for case in seal.cases if case.status != "ok"),
         "cases": tuple(_index_case(case, sealed) for case in seal.cases if case.status == "ok"),
         "pairs": finding_rows(seal.pairs),
+        "broken": _broken(sealed),
         "overall": rows[:_OVERALL_ROWS],
         "overall_left_out": len(rows[_OVERALL_ROWS:]),
         "share": share,
@@ -107,6 +110,12 @@ def index(sealed: Sealed) -> bytes:
         "style": style(),
     }
     return render("index.html.j2", values).encode()
+
+
+def _broken(sealed: Sealed) -> int:
+    """How many policies that must hold did not, in all finished cases and pairs."""
+    own = (finding for evidence in sealed.evidence.values() for finding in evidence.findings)
+    return sum(map(fails, chain(own, sealed.seal.pairs)))
 
 
 def _index_case(case: SealedCase, sealed: Sealed) -> _IndexCase:

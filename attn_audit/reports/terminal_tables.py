@@ -27,6 +27,8 @@ _LABEL = Style(bold=True)
 _ASIDE = Style(italic=True)
 _FAINT = Style(dim=True)
 _NONE = "–"
+_WIDE = frozenset({"Text", "Piece of the answer", "Pieces", "Way of hiding", "Map", "What was found"})
+_NARROW = frozenset({"Name", "On named parts", "Message", "Policy", "Result"})
 
 Blocks = tuple[RenderableType, ...]
 
@@ -199,9 +201,9 @@ def _table(*columns: str) -> Table:
     """A table whose text columns share what the figures leave."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
     for column in columns:
-        if column in {"Text", "Piece of the answer", "Pieces", "Way of hiding", "Map"}:
+        if column in _WIDE:
             table.add_column(column, ratio=1, overflow="fold")
-        elif column in {"Name", "On named parts", "Message"}:
+        elif column in _NARROW:
             table.add_column(column, overflow="fold", max_width=24)
         else:
             table.add_column(column, justify="right", overflow="fold", max_width=12)
