@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from attn_audit.cli.console import advise, stderr, stdout
-from attn_audit.cli.host import this_host
 from attn_audit.cli.signing import given_key
 from attn_audit.cli.verify import trusted_keys
 from attn_audit.evidence import bundle
@@ -21,6 +20,7 @@ from attn_audit.evidence.envelope import Statement, sign
 from attn_audit.evidence.envelope import encode as encoded
 from attn_audit.evidence.errors import EvidenceError, NotReplayed, UsageError
 from attn_audit.evidence.statements import Replay
+from attn_audit.host import this_host
 from attn_audit.reports.text import visible
 from attn_audit.verify import verify as verify_audit
 from attn_audit.verify.report import Report, VerifiedCase

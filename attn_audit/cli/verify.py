@@ -15,10 +15,10 @@ from rich.text import Text
 
 from attn_audit.cases import read_cases
 from attn_audit.cli.console import stdout
-from attn_audit.cli.host import this_host
 from attn_audit.evidence import bundle
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.trust import TrustedKey, read_allowed_signers, read_public_key, without_revoked
+from attn_audit.host import this_host
 from attn_audit.reports.text import visible
 from attn_audit.verify import verify as verify_audit
 from attn_audit.verify.asked import Asked
