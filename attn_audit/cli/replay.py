@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -108,7 +109,7 @@ def _require_verified(report: Report) -> None:
         raise UsageError("the audit has no finished case to measure again")
 
 
-def _chosen(cases: dict[str, VerifiedCase], count: int | None, entropy: bytes) -> dict[str, VerifiedCase]:
+def _chosen(cases: Mapping[str, VerifiedCase], count: int | None, entropy: bytes) -> dict[str, VerifiedCase]:
     from attn_audit.replay import choose  # noqa: PLC0415
 
     names = list(cases)
