@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from attn_audit import __version__
 from attn_audit.evidence.digest import canonical, sha256
-from attn_audit.evidence.errors import CaseError
+from attn_audit.evidence.errors import CaseError, UsageError
 from attn_audit.evidence.findings import Finding
 from attn_audit.evidence.host import Host
 from attn_audit.evidence.measured import AnswerPart, AnswerScore, Evidence, Observed, Run, Setting, Signer, Tool
@@ -18,7 +19,7 @@ from attn_audit.evidence.records import (
     Prompt,
     Scores,
 )
-from attn_audit.evidence.settings import Settings
+from attn_audit.evidence.settings import Settings, recorded_as_given
 from attn_audit.judge.parts import answer_parts
 from attn_audit.judge.policies import findings
 from attn_audit.judge.relevance import relevance
@@ -26,7 +27,7 @@ from attn_audit.judge.repeats import repeated
 from attn_audit.judge.warnings import warnings
 from attn_audit.measure.answer import Base, check_length, generate, score
 from attn_audit.measure.checks import Checker
-from attn_audit.measure.explain import Sweeps, explain
+from attn_audit.measure.explain import Sweeps, check, explain
 from attn_audit.measure.model import Model
 from attn_audit.measure.paraphrases import paraphrase
 from attn_audit.measure.planner import Clock, Planned, Planner
@@ -34,7 +35,10 @@ from attn_audit.measure.prompt import decode_answer, render, tokenise_answer
 from attn_audit.measure.self_explanation import self_explanation
 from attn_audit.measure.sweep import Progress
 from attn_audit.measure.units import frozen
+from attn_audit.reports.limits import limits_version
+from attn_audit.reports.templates import template_digest
 
+NO_PLAN = sha256(b"")  # of a case that was audited without one: the digest of no bytes
 Stop = Literal["end of turn", "length limit", "supplied"]
 
 
@@ -51,6 +55,31 @@ class Terms:
     templates: str
     limits: str
 
+    @classmethod
+    def unsigned(cls, model: Model, settings: Settings | None = None) -> Terms:
+        """For cases that are audited one by one, without a plan and unsigned; the report is HTML unless the settings
+        name another. Raises UsageError where the settings do not suit the model."""
+        held = {"dtype": model.identity.dtype, "device": str(model.device)}
+        settings = settings or Settings()
+        for name in held.keys() & settings.model_fields_set:
+            if getattr(settings, name) != held[name]:
+                raise UsageError(f"setting {name} = {getattr(settings, name)!r}, but the model is in {held[name]}")
+        if "format" not in settings.model_fields_set:
+            held["format"] = "html"
+        settings = settings.model_copy(update=held)
+        recorded = recorded_as_given(settings)
+        check(model, settings)
+        return cls(
+            tool=Tool(version=__version__),
+            plan=NO_PLAN,
+            signer=None,
+            settings=settings,
+            recorded=(Setting(name="model", value=model.identity.name, origin="caller"), *recorded),
+            batch=BatchInfo(),
+            templates=template_digest(),
+            limits=limits_version(),
+        )
+
 
 @dataclass(frozen=True)
 class _Answered:
@@ -61,10 +90,16 @@ class _Answered:
     own: str | None
 
 
+def unwatched(done: int, total: int) -> None:
+    """The progress of a case that nobody looks at."""
+
+
 def audit_case(
-    model: Model, case: Case, terms: Terms, salt: str, host: Host, progress: Progress
+    model: Model, case: Case, terms: Terms, salt: str, host: Host, progress: Progress = unwatched
 ) -> tuple[Content, Evidence]:
-    """Measure one case. ``salt`` is 32 random bytes in hex. Raises CaseError where it cannot be audited honestly."""
+    """Measure one case. ``salt``: 32 random bytes in hex, new for each case. ``progress`` is called with the passes
+    that are done and all that are planned, and may raise to end the case. Raises CaseError where it cannot be audited
+    honestly."""
     started, began = host.now(), host.timer()
     settings = terms.settings
     progress(0, 1)

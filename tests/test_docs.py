@@ -16,7 +16,6 @@ import typer
 
 import audits
 from attn_audit.cases import SETTINGS, read_cases
-from attn_audit.cli.host import WITH_VALUE, WITHOUT_VALUE
 from attn_audit.cli.main import BROKEN_PIPE, INTERRUPTED, app
 from attn_audit.cli.signing import IDENTITY_VARIABLE, KEY_VARIABLE, MODEL_KEY_VARIABLE, PASSPHRASE_VARIABLE
 from attn_audit.evidence.digest import canonical
@@ -35,6 +34,7 @@ from attn_audit.evidence.records import (
     Record,
 )
 from attn_audit.evidence.settings import ENVIRONMENT_PREFIX, Settings
+from attn_audit.host import WITH_VALUE, WITHOUT_VALUE
 from attn_audit.judge.warnings import WARNINGS
 from attn_audit.verify.report import CHANGED, NOT_AS_PLANNED, OTHER_MODEL, UNTRUSTED
 

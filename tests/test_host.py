@@ -155,7 +155,7 @@ def test_attack_56_a_clock_that_is_set_back(
     """An honest run stays in order and verifies; that nobody attests its times is said."""
     private = audits.key(tmp_path)
     (tmp_path / "cases.yaml").write_text(audits.THREE_CASES)
-    monkeypatch.setattr("attn_audit.cli.host.datetime", SetBack)
+    monkeypatch.setattr("attn_audit.host.datetime", SetBack)
 
     def command(*arguments: str | Path) -> int:
         monkeypatch.setattr(sys, "argv", ["attn-audit", *map(str, arguments)])

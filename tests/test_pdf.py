@@ -16,10 +16,10 @@ from fontTools.ttLib import TTFont
 from pypdf import PdfReader
 
 import make_records as make
-from attn_audit.cli.host import this_host
 from attn_audit.evidence.digest import canonical, salted_view, sha256
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content, Message
+from attn_audit.host import this_host
 from attn_audit.reports import pdf, templates
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -26,7 +26,9 @@ from attn_audit.evidence.records import Content
 from attn_audit.evidence.statements import Plan, Seal, Summary, plan_subjects, summary
 from attn_audit.evidence.sums import write_sums
 from attn_audit.evidence.trust import TrustedKey, read_allowed_signers, read_public_key
+from attn_audit.verify import batch as verify_batch
 from attn_audit.verify import verify
+from attn_audit.verify.report import CHANGED
 from audits import Audit
 
 FIRST, SECOND, THIRD = "first", "second", "third"
@@ -851,3 +853,37 @@ def test_signing_is_over_the_exact_bytes(other_key: SigningKey, made_audit: Audi
     signature = json.loads(sign(payload, other_key))["dsseEnvelope"]["signatures"][0]["sig"]
     other_key.private.public_key().verify(base64.b64decode(signature), message)
     assert Ed25519PrivateKey.generate().public_key() != other_key.private.public_key()
+
+
+# -- a batch that is larger than the memory ----------------------------------------------------------------------------
+
+
+def test_what_is_read_again_is_what_was_checked(audit: Any) -> None:
+    """Verified cases are not kept in memory: they come from the same bytes, or not at all."""
+    found = audits.report(audit)
+    assert found.cases["first"].content == audits.content_of(audit.case("first"))
+    assert found.evidence["first"] == found.cases["first"].evidence == audits.evidence_of(audit.case("first"))
+    content, private = audits.content_of(audit.case("first")), audit.private
+    audits.recase(audit.case("first"), private, content={"case": audits.changed(content.case, notes="another")})
+    with pytest.raises(EvidenceError, match=r"content\.json was changed while it was being verified"):
+        found.cases["first"]
+    (audit.case("second") / "evidence.json").unlink()
+    with pytest.raises(EvidenceError, match=r"evidence\.json cannot be read"):
+        found.evidence["second"]
+    assert list(found.cases) == ["first", "second", "third"]
+
+
+def test_a_change_between_two_looks_is_a_failure(audit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever exchanges a case after its own checks and before those of the batch is noticed."""
+    seen = verify_batch._check_planned
+
+    def exchanged(report: Any, batch: Any, sealed: Any) -> None:
+        seen(report, batch, sealed)
+        if sealed.id == "third":
+            path = audit.case("first") / "evidence.json"
+            path.write_bytes(path.read_bytes().replace(b'"threads":1', b'"threads":2'))
+
+    monkeypatch.setattr(verify_batch, "_check_planned", exchanged)
+    found = audits.report(audit)
+    assert found.exit_code == CHANGED
+    assert "was changed while it was being verified" in audits.failures(found)["batch", "cases"]

@@ -26,7 +26,7 @@ from attn_audit.evidence.identity import files_of, root_of
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Case
 from attn_audit.evidence.statements import Seal, SealedCase, seal_subjects
-from attn_audit.evidence.store import StoredCases, stored
+from attn_audit.evidence.store import stored, stored_cases
 from attn_audit.evidence.sums import write_sums
 from attn_audit.judge.pairs import pair_findings
 from attn_audit.measure.explain import check
@@ -158,7 +158,7 @@ def _pairs(order: Order, out: Path, seal: Seal) -> tuple[PairFinding, ...]:
     """What became of the policies on pairs of cases. Raises Incomplete where a case that was written cannot be read."""
     paired = [case.id for case in order.cases.cases if any(policy.pair_with for policy in case.policies)]
     try:
-        return tuple(pair_findings(paired, StoredCases(out, seal)))
+        return tuple(pair_findings(paired, stored_cases(out, seal)))
     except EvidenceError as error:
         raise Incomplete(f"the pairs of cases cannot be compared: {error}") from None
 

@@ -62,7 +62,7 @@ class Planned:
 def make(order: Order, model: ModelIdentity, host: Host, *, announced: bool) -> Planned:
     """A new folder that holds the plan. Raises UsageError where something stands there, Incomplete where it cannot be
     written."""
-    salts = tuple(host.entropy(32).hex() for _ in order.cases.cases)
+    salts = tuple(host.salt() for _ in order.cases.cases)
     plan = _plan(order, model, salts, host.now(), announced=announced)
     stored = order.seal_up(Statement(plan_subjects(plan), plan))
     digest = sha256(stored)

@@ -9,6 +9,7 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Iterator
+from functools import lru_cache
 
 import regex
 
@@ -16,6 +17,7 @@ from attn_audit.case_yaml import Step, Tree, quoted
 
 MATCH_SECONDS = 2.0
 MAX_UNROLLED = 50_000
+_REMEMBERED = 512  # patterns: those of a batch are the same for each of its cases
 
 # ``regex`` reads these as approximate matching, ``re`` as text.
 _FUZZY = re.compile(r"\{([0-9eids<=+, ]+)[:}]")
@@ -44,6 +46,7 @@ def matches(pattern: regex.Pattern[str], text: str) -> Iterator[tuple[int, int]]
         yield match.span()
 
 
+@lru_cache(_REMEMBERED)
 def term(text: str) -> regex.Pattern[str]:
     """A word or phrase as a policy names it: whole, whatever its case (full Unicode case folding) and however its
     accents are encoded, with any white space between its words."""
@@ -68,6 +71,7 @@ def found_first(pattern: str, text: str) -> tuple[int, int] | None:
     return next((span for span in matches(expression(pattern), text) if span[0] < span[1]), None)
 
 
+@lru_cache(_REMEMBERED)
 def expression(pattern: str) -> regex.Pattern[str]:
     """Raises ValueError with the reason where it is not one that both engines read alike."""
     try:

@@ -13,7 +13,7 @@ from attn_audit.cli.console import advise, complain, stderr
 from attn_audit.cli.signing import signers_beside
 from attn_audit.evidence import bundle
 from attn_audit.evidence.errors import ConditionMet, Incomplete
-from attn_audit.evidence.store import StoredEvidence
+from attn_audit.evidence.store import stored_evidence
 
 _SAID = 20  # of the places where a condition is met
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def conclude(finished: Finished, view: str, signed: bool, key: Path | None) -> None:
     """How each case ended, and what to type next."""
     table = Table("case", "status", "policies", "report", box=None, pad_edge=False)
-    evidence = StoredEvidence(finished.out, finished.seal)
+    evidence = stored_evidence(finished.out, finished.seal)
     for case in finished.seal.cases:
         where = str(finished.out / bundle.CASES / case.id / f"report.{view}") if case.status == "ok" else "-"
         own = evidence[case.id].findings if case.status == "ok" else ()

@@ -12,7 +12,7 @@ from attn_audit.cli.console import advise
 from attn_audit.evidence import bundle
 from attn_audit.evidence.errors import Incomplete, UsageError
 from attn_audit.evidence.statements import ExportName
-from attn_audit.evidence.store import StoredEvidence
+from attn_audit.evidence.store import stored_evidence
 from attn_audit.judge.conditions import Condition, Met, conditions, met
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -69,7 +69,7 @@ def conditions_met(outputs: Outputs, finished: Finished) -> tuple[Met, ...]:
     """Where a condition of ``--fail-on`` is met."""
     if not outputs.conditions:
         return ()
-    return tuple(met(outputs.conditions, finished.seal, StoredEvidence(finished.out, finished.seal).values()))
+    return tuple(met(outputs.conditions, finished.seal, stored_evidence(finished.out, finished.seal).values()))
 
 
 def _targets(path: Path) -> Iterator[Path]:

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from attn_audit.cli.console import advise, data
-from attn_audit.cli.host import this_host
 from attn_audit.cli.signing import required_key
 from attn_audit.evidence.errors import UsageError
+from attn_audit.host import this_host
 from attn_audit.redact import redact as withhold
 
 _LONGEST_REASON = 500

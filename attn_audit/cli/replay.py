@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from attn_audit.cli.console import advise, data, stderr, stdout
-from attn_audit.cli.host import this_host
 from attn_audit.cli.signing import given_key
 from attn_audit.cli.verify import trusted_keys
 from attn_audit.evidence import bundle
@@ -20,6 +20,7 @@ from attn_audit.evidence.envelope import Statement, sign
 from attn_audit.evidence.envelope import encode as encoded
 from attn_audit.evidence.errors import EvidenceError, NotReplayed, UsageError
 from attn_audit.evidence.statements import Replay
+from attn_audit.host import this_host
 from attn_audit.reports.jsonlines import for_log
 from attn_audit.reports.text import visible
 from attn_audit.verify import verify as verify_audit
@@ -108,7 +109,7 @@ def _require_verified(report: Report) -> None:
         raise UsageError("the audit has no finished case to measure again")
 
 
-def _chosen(cases: dict[str, VerifiedCase], count: int | None, entropy: bytes) -> dict[str, VerifiedCase]:
+def _chosen(cases: Mapping[str, VerifiedCase], count: int | None, entropy: bytes) -> dict[str, VerifiedCase]:
     from attn_audit.replay import choose  # noqa: PLC0415
 
     names = list(cases)

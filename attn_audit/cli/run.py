@@ -11,7 +11,6 @@ import typer
 from attn_audit.cli.console import data
 from attn_audit.cli.ending import conclude, require
 from attn_audit.cli.forecast import print_forecast
-from attn_audit.cli.host import this_host
 from attn_audit.cli.order import asked_cases, folder, model_name, printable, seal_digest, source
 from attn_audit.cli.outputs import NOTHING, conditions_met, wanted, write
 from attn_audit.cli.signing import given_key, model_key
@@ -19,6 +18,7 @@ from attn_audit.evidence import bundle
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.measured import Setting
 from attn_audit.evidence.settings import resolve
+from attn_audit.host import this_host
 from attn_audit.reports.jsonlines import end_line
 
 

@@ -14,15 +14,15 @@ from rich.text import Text
 
 from attn_audit.cases import read_cases
 from attn_audit.cli.console import data, stdout
-from attn_audit.cli.host import this_host
 from attn_audit.evidence import bundle
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.trust import TrustedKey, read_allowed_signers, read_public_key, without_revoked
+from attn_audit.host import this_host
 from attn_audit.reports.jsonlines import for_log
 from attn_audit.reports.text import visible
 from attn_audit.verify import verify as verify_audit
 from attn_audit.verify.asked import Asked
-from attn_audit.verify.report import Report
+from attn_audit.verify.report import Check, Report
 
 _STYLES = {"ok": "green", "failed": "bold red", "note": "yellow"}
 _VERDICTS = {
@@ -111,8 +111,10 @@ def trusted_keys(trust: Path | None, public_key: Path | None) -> tuple[TrustedKe
 def _print(report: Report) -> None:
     """What passed in one row a subject; each failure and each thing to know in a row of its own."""
     table = Table("what", "result", "checks", box=None, pad_edge=False)
-    for subject in dict.fromkeys(check.subject for check in report.checks):
-        checks = [check for check in report.checks if check.subject == subject]
+    subjects: dict[str, list[Check]] = {}
+    for check in report.checks:
+        subjects.setdefault(check.subject, []).append(check)
+    for subject, checks in subjects.items():
         if passed := [check.name for check in checks if check.outcome == "ok"]:
             table.add_row(visible(subject), Text("ok", _STYLES["ok"]), ", ".join(dict.fromkeys(passed)))
         for check in checks:

@@ -24,6 +24,10 @@ class Host:
         """The time in UTC, ISO 8601, whole seconds."""
         return self.clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
+    def salt(self) -> str:
+        """A new salt for a case: 32 random bytes in hex."""
+        return self.entropy(32).hex()
+
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 

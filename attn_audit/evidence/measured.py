@@ -65,7 +65,7 @@ class Setting(Record):
 
     name: str
     value: str
-    origin: Literal["flag", "environment", "case file", "default", "host"]
+    origin: Literal["flag", "environment", "case file", "default", "host", "caller"]
 
 
 class Method(Record):

@@ -1,4 +1,5 @@
-"""The settings of an audit, resolved in one order: flag, environment (``ATTN_AUDIT_*``), case file, default."""
+"""The settings of an audit, resolved in one order: flag, environment (``ATTN_AUDIT_*``), case file, default; or as a
+program that uses this package gives them."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from attn_audit.evidence.records import (
 )
 
 ENVIRONMENT_PREFIX = "ATTN_AUDIT_"
-Origin = Literal["flag", "environment", "case file", "default"]
+Origin = Literal["flag", "environment", "case file", "default", "caller"]
 NOT_SET = "not set"
 UnitChoice = Literal["token", "word", "sentence", "paragraph", "auto"]
 Sources = Literal["prompt", "prompt+answer"]
@@ -97,14 +98,22 @@ def resolve(
                 values[name], origins[name] = value, origin
                 break
     settings = _validated(values, origins)
+    return settings, _recorded(settings, origins)
+
+
+def recorded_as_given(settings: Settings) -> tuple[Setting, ...]:
+    """The settings of a program that uses this package, as the evidence records them. Raises UsageError."""
+    return _recorded(settings, dict.fromkeys(settings.model_fields_set, "caller"))
+
+
+def _recorded(settings: Settings, origins: Mapping[str, Origin]) -> tuple[Setting, ...]:
     _check_factor(settings)
     _check_effort(settings)
-    recorded = tuple(
+    return tuple(
         Setting(name=name, value=_shown(getattr(settings, name)), origin=origins.get(name, "default"))
         for name in Settings.model_fields
         if name not in _HOST_BOUND
     )
-    return settings, recorded
 
 
 def _shown(value: object) -> str:

@@ -1,66 +1,87 @@
-"""What is stored in an audit folder, read without asking who signed it: for display, never as a check."""
+"""What is stored in an audit folder, read when it is asked for, so that the memory of a batch does not grow with its
+cases. Without asking who signed it, for display and never as a check; or once more, after every byte was checked."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from attn_audit.evidence import bundle
-from attn_audit.evidence.digest import parse_canonical
+from attn_audit.evidence.digest import parse_canonical, sha256
 from attn_audit.evidence.envelope import decode, payload_of
+from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content, Record
 from attn_audit.evidence.statements import Plan, Redaction, Seal
 
 Measured = tuple[Content, Evidence]
 P = TypeVar("P", bound=Record)
+V = TypeVar("V")
 
 
-class StoredCases(Mapping[str, Measured]):
-    """The finished cases of a folder whose content is there, by id, read when they are asked for, so that a batch's
-    memory does not grow."""
+class Readers(Mapping[str, V], Generic[V]):
+    """Values by case id, each read when it is asked for, in the order in which they were added."""
 
-    def __init__(self, out: Path, seal: Seal) -> None:
-        self._folder = out / bundle.CASES
-        finished = (case.id for case in seal.cases if case.status == "ok")
-        self._ids = tuple(case_id for case_id in finished if os.path.lexists(self._folder / case_id / bundle.CONTENT))
+    def __init__(self) -> None:
+        self._readers: dict[str, Callable[[], V]] = {}
 
-    def __getitem__(self, case_id: str) -> Measured:
-        if case_id not in self._ids:
-            raise KeyError(case_id)
-        folder = self._folder / case_id
-        return (
-            parse_canonical(bundle.read_file(folder / bundle.CONTENT), Content, bundle.CONTENT),
-            parse_canonical(bundle.read_file(folder / bundle.EVIDENCE), Evidence, bundle.EVIDENCE),
-        )
+    def add(self, case_id: str, read: Callable[[], V]) -> None:
+        """``read`` is called each time that the case is asked for."""
+        self._readers[case_id] = read
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._ids)
+    def __getitem__(self, case_id: str) -> V:
+        return self._readers[case_id]()
 
-    def __len__(self) -> int:
-        return len(self._ids)
-
-
-class StoredEvidence(Mapping[str, Evidence]):
-    """The evidence of every finished case of a folder, by id, read when it is asked for."""
-
-    def __init__(self, out: Path, seal: Seal) -> None:
-        self._folder = out / bundle.CASES
-        self._ids = tuple(case.id for case in seal.cases if case.status == "ok")
-
-    def __getitem__(self, case_id: str) -> Evidence:
-        if case_id not in self._ids:
-            raise KeyError(case_id)
-        return parse_canonical(bundle.read_file(self._folder / case_id / bundle.EVIDENCE), Evidence, bundle.EVIDENCE)
+    def __contains__(self, case_id: object) -> bool:
+        return case_id in self._readers  # without reading it
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._ids)
+        return iter(self._readers)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._readers)
+
+
+def read_again(path: Path, digest: str, kind: type[P]) -> P:
+    """A record whose file had this digest when all of it was checked. Raises EvidenceError where it was changed since,
+    so that nothing is read which was not checked."""
+    data = bundle.read_file(path)
+    if sha256(data) != digest:
+        raise EvidenceError(f"{path.name} was changed while it was being verified")
+    return kind.model_validate_json(data, strict=True)  # its encoding was checked with its digest
+
+
+def stored_cases(out: Path, seal: Seal) -> Mapping[str, Measured]:
+    """The finished cases of a folder whose content is there."""
+    found: Readers[Measured] = Readers()
+    for case_id, folder in _finished(out, seal):
+        if os.path.lexists(folder / bundle.CONTENT):
+            found.add(case_id, partial(_stored_case, folder))
+    return found
+
+
+def stored_evidence(out: Path, seal: Seal) -> Mapping[str, Evidence]:
+    """The evidence of every finished case of a folder."""
+    found: Readers[Evidence] = Readers()
+    for case_id, folder in _finished(out, seal):
+        found.add(case_id, partial(_stored, folder, bundle.EVIDENCE, Evidence))
+    return found
+
+
+def _finished(out: Path, seal: Seal) -> Iterator[tuple[str, Path]]:
+    return ((case.id, out / bundle.CASES / case.id) for case in seal.cases if case.status == "ok")
+
+
+def _stored_case(folder: Path) -> Measured:
+    return _stored(folder, bundle.CONTENT, Content), _stored(folder, bundle.EVIDENCE, Evidence)
+
+
+def _stored(folder: Path, name: str, kind: type[P]) -> P:
+    return parse_canonical(bundle.read_file(folder / name), kind, name)
 
 
 @dataclass(frozen=True)
@@ -77,7 +98,7 @@ class Sealed:
 
 def stored(out: Path, plan: Plan, seal: Seal) -> Sealed:
     """An audit folder, of which nothing is checked. Raises EvidenceError."""
-    return Sealed(plan, seal, StoredCases(out, seal), StoredEvidence(out, seal), stored_redactions(out, seal))
+    return Sealed(plan, seal, stored_cases(out, seal), stored_evidence(out, seal), stored_redactions(out, seal))
 
 
 def stored_statement(folder: Path, stem: str, kind: type[P]) -> P:

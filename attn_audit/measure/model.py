@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import gguf
+import torch
+import transformers
 
 from attn_audit.evidence.digest import sha256
 from attn_audit.evidence.errors import UsageError
@@ -23,16 +26,8 @@ from attn_audit.evidence.measured import (
 )
 from attn_audit.evidence.model_signature import signature_of
 from attn_audit.evidence.settings import NumberFormat
-
-# Read by huggingface_hub when it is first imported: from here on nothing is asked of any network.
-os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["TRANSFORMERS_OFFLINE"] = "1"
-
-import gguf
-import torch
-import transformers
-
 from attn_audit.measure.gguf_reading import read_once
+from attn_audit.measure.in_memory import check_same, check_same_tokenizer, check_usable
 from attn_audit.measure.model_folder import check_folder
 from attn_audit.measure.packing import pack
 from attn_audit.measure.placing import find_device, place
@@ -130,6 +125,32 @@ def load(located: LocatedModel, seed: int, dtype: NumberFormat = "float32", devi
         probe_moved(network, seed)
     identity = _identify(located, network, tokenizer, licence)
     return Model(network, tokenizer, identity, found, packed=pack(network))
+
+
+def adopt(network: Any, tokenizer: Any, located: LocatedModel, seed: int = 0) -> Model:
+    """A network of transformers that is in memory, with its tokenizer, as a model to audit: proved to be what the files
+    at ``located`` make, which are read once more for that (as much memory as ``load`` takes, beside the network's own),
+    and probed as ``load`` does.
+
+    The network is not changed: it stays where it is, in its number format, and unpacked; it must be in evaluation mode.
+    It is yours: what you do to it after this call, the evidence does not know. Raises UsageError where it is not the
+    model of the files (trained, merged, quantised or hooked in memory), or cannot be audited, with the reason.
+    """
+    check_usable(network)
+    with _reading(located) as seen:
+        read = _tokenizer(seen)
+        fresh = _network(located, seen.load_from).eval()
+        licence = _licence(seen)
+    check_same_tokenizer(tokenizer, read)
+    check_same(network, fresh)
+    whole = network.dtype == torch.float32 and network.device.type == "cpu"
+    found = probe(network if whole else fresh, seed)
+    if not whole:
+        probe_moved(network, seed)
+    model = Model(network, read, _identify(located, network, read, licence), found, packed=False)
+    if model.stop_ids != replace(model, network=fresh).stop_ids:
+        raise UsageError("the model in memory ends its answers at other tokens than its files say (eos_token_id)")
+    return model
 
 
 def load_tokenizer(located: LocatedModel) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -15,7 +16,7 @@ from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
 from attn_audit.evidence.statements import Redaction, SealedCase
-from attn_audit.evidence.store import Sealed
+from attn_audit.evidence.store import Measured, Sealed
 from attn_audit.judge.conditions import fails
 from attn_audit.judge.overall import overall
 from attn_audit.reports.checks import verdict_in_words
@@ -91,18 +92,18 @@ def page(content: Content, evidence: Evidence, *, missing_glyphs: tuple[str, ...
 
 def index(sealed: Sealed) -> bytes:
     """The batch at a glance, in the order of the seal."""
-    seal, cases = sealed.seal, sealed.cases
-    rows = overall(cases.values())
+    seal, walk = sealed.seal, _Walk(sealed)
+    rows = overall(walk.through())
     values = {
         "plan": sealed.plan,
         "seal": seal,
-        "salted": salted_view(tuple(content.salt for content, _ in cases.values())),
+        "salted": salted_view(tuple(walk.salts)),
         "standing": standing(seal.signer),
-        "title": next((content.batch.title for content, _ in cases.values()), None),
+        "title": walk.title,
         "troubles": tuple(case for case in seal.cases if case.status != "ok"),
-        "cases": tuple(_index_case(case, sealed) for case in seal.cases if case.status == "ok"),
+        "cases": tuple(_index_case(case, sealed, walk.summaries) for case in seal.cases if case.status == "ok"),
         "pairs": finding_rows(seal.pairs),
-        "broken": _broken(sealed),
+        "broken": _broken(sealed, walk),
         "overall": rows[:_OVERALL_ROWS],
         "overall_left_out": len(rows[_OVERALL_ROWS:]),
         "share": share,
@@ -112,19 +113,39 @@ def index(sealed: Sealed) -> bytes:
     return render("index.html.j2", values).encode()
 
 
-def _broken(sealed: Sealed) -> int:
+class _Walk:
+    """What the index says of each case, collected while they pass by once: each may be read from a file."""
+
+    def __init__(self, sealed: Sealed) -> None:
+        self._cases = sealed.cases
+        self.summaries: dict[str, _Summary] = {}
+        self.salts: list[str] = []
+        self.title: str | None = None
+
+    def through(self) -> Iterator[Measured]:
+        """Each case, in order."""
+        for case_id, (content, evidence) in self._cases.items():
+            if not self.salts:
+                self.title = content.batch.title
+            self.salts.append(content.salt)
+            self.summaries[case_id] = _summary(content, evidence)
+            yield content, evidence
+
+
+def _broken(sealed: Sealed, walk: _Walk) -> int:
     """How many policies that must hold did not, in all finished cases and pairs."""
-    own = (finding for evidence in sealed.evidence.values() for finding in evidence.findings)
-    return sum(map(fails, chain(own, sealed.seal.pairs)))
+    at_hand = (row.bad for summary in walk.summaries.values() for row in summary.findings)
+    withheld = (fails(found) for case_id in sealed.withheld for found in sealed.evidence[case_id].findings)
+    return sum(chain(at_hand, withheld, map(fails, sealed.seal.pairs)))
 
 
-def _index_case(case: SealedCase, sealed: Sealed) -> _IndexCase:
+def _index_case(case: SealedCase, sealed: Sealed, summaries: Mapping[str, _Summary]) -> _IndexCase:
     if not _ID.fullmatch(case.id):
         raise EvidenceError(f"seal: {case.id!r} is not a case id; a link to it would not be safe.")
-    if case.id not in sealed.cases:
+    if case.id not in summaries:
         return _IndexCase(case.id, None, sealed.withheld.get(case.id), ())
     links = tuple(_Link(f"cases/{case.id}/report.{view}", _LINK_LABELS[view]) for view in sealed.plan.views)
-    return _IndexCase(case.id, _summary(*sealed.cases[case.id]), None, links)
+    return _IndexCase(case.id, summaries[case.id], None, links)
 
 
 def _summary(content: Content, evidence: Evidence) -> _Summary:

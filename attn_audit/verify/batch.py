@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 from attn_audit import __version__
@@ -14,8 +15,9 @@ from attn_audit.evidence.digest import canonical, canonical_json, salted_case, s
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.findings import PairFinding
 from attn_audit.evidence.identity import manifest
-from attn_audit.evidence.statements import Plan, Seal, SealedCase, plan_subjects, seal_subjects
-from attn_audit.evidence.store import Sealed
+from attn_audit.evidence.measured import Evidence
+from attn_audit.evidence.statements import Plan, PlannedCase, Seal, SealedCase, plan_subjects, seal_subjects
+from attn_audit.evidence.store import Measured, Readers, Sealed
 from attn_audit.evidence.trust import TrustedKey
 from attn_audit.judge.pairs import pair_findings
 from attn_audit.reports import html
@@ -37,6 +39,11 @@ class _Batch:
     plan: Opened[Plan]
     seal: Opened[Seal]
     alone: bool
+
+    @cached_property
+    def planned_cases(self) -> dict[str, PlannedCase]:
+        """The first of each id, as the plan has it."""
+        return {case.id: case for case in reversed(self.planned.cases)}
 
     @property
     def planned(self) -> Plan:
@@ -157,7 +164,7 @@ def _check_planned(report: Report, batch: _Batch, sealed: SealedCase) -> None:
     attestation = bundle.read_file(bundle.statement_file(batch.out / bundle.CASES / sealed.id, bundle.ATTESTATION))
     if sha256(attestation) != sealed.attestation or evidence.plan != batch.sealed.plan:
         raise NotAsPlanned("this is not the case that was sealed: it was measured in another run")
-    planned = next((planned for planned in plan.cases if planned.id == sealed.id), None)
+    planned = batch.planned_cases.get(sealed.id)
     case = report.cases.get(sealed.id)
     digest = None if case is None else salted_case(case.content.salt, case.content.case)
     if planned is None or (digest is not None and planned.digest != digest):
@@ -192,17 +199,25 @@ def _check_model(report: Report, batch: _Batch) -> None:
 def _at_hand(report: Report, batch: _Batch) -> Sealed:
     """What was read of the audit, in the order of the seal."""
     finished = [case.id for case in batch.sealed.cases if case.status == "ok"]
+    cases: Readers[Measured] = Readers()
+    evidence: Readers[Evidence] = Readers()
+    for case_id in finished:
+        if case_id in report.cases:
+            cases.add(case_id, partial(_measured, report, case_id))
+        if case_id in report.evidence:
+            evidence.add(case_id, partial(report.evidence.__getitem__, case_id))
     return Sealed(
         plan=batch.planned,
         seal=batch.sealed,
-        cases={
-            case_id: (found.content, found.evidence)
-            for case_id in finished
-            if (found := report.cases.get(case_id)) is not None
-        },
-        evidence={case_id: report.evidence[case_id] for case_id in finished if case_id in report.evidence},
+        cases=cases,
+        evidence=evidence,
         withheld={case_id: report.withheld[case_id].redaction for case_id in finished if case_id in report.withheld},
     )
+
+
+def _measured(report: Report, case_id: str) -> Measured:
+    case = report.cases[case_id]
+    return case.content, case.evidence
 
 
 def _check_pairs(report: Report, batch: _Batch) -> None:

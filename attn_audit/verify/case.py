@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 from attn_audit.evidence import bundle
-from attn_audit.evidence.digest import canonical, parse_canonical, sha256
+from attn_audit.evidence.digest import parse_canonical, sha256
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.identity import root_of
 from attn_audit.evidence.measured import Evidence
@@ -20,6 +22,7 @@ from attn_audit.evidence.statements import (
     summary,
     summary_of,
 )
+from attn_audit.evidence.store import read_again
 from attn_audit.evidence.trust import TrustedKey
 from attn_audit.judge.belonging import check_belonging, check_measured
 from attn_audit.judge.method import described
@@ -48,9 +51,10 @@ def verify_case(report: Report, folder: Path, trusted: tuple[TrustedKey, ...], a
         files = _named_files(folder, opened.statement.subjects)
         content = parse_canonical(files[bundle.CONTENT], Content, bundle.CONTENT)
         evidence = parse_canonical(files[bundle.EVIDENCE], Evidence, bundle.EVIDENCE)
-        report.cases[name] = VerifiedCase(content, evidence, opened.key)
-    case = report.cases.get(name)
-    if case is None:
+        case, digests = VerifiedCase(content, evidence, opened.key), dict(opened.statement.subjects)
+        report.cases.add(name, partial(_again, folder, digests, opened.key))
+        report.evidence.add(name, partial(_evidence_again, folder, digests))
+    if name not in report.cases:
         return
     with report.check(name, "summary"):
         _check_summary(name, opened.statement.predicate, opened.statement.subjects, case)
@@ -83,7 +87,8 @@ def _verify_withheld(report: Report, folder: Path, opened: Opened[Summary], trus
     with report.check(name, "digests"):
         files = _named_files(folder, tuple(subject for subject in subjects if subject[0] == bundle.EVIDENCE))
         evidence = parse_canonical(files[bundle.EVIDENCE], Evidence, bundle.EVIDENCE)
-        report.withheld[name] = WithheldCase(evidence, said, opened.key)
+        report.withheld[name] = WithheldCase(said, opened.key)
+        report.evidence.add(name, partial(_evidence_again, folder, dict(subjects)))
     if name not in report.withheld:
         return
     with report.check(name, "summary"):
@@ -102,6 +107,15 @@ def _verify_withheld(report: Report, folder: Path, opened: Opened[Summary], trus
     reason = said.reason or "no reason is stated"
     report.note(name, "content", f"WITHHELD since {said.created} by {said.signer.principal}: {reason}", WITHHELD)
     _say_what_it_is(report, name, evidence, opened)
+
+
+def _again(folder: Path, digests: Mapping[str, str], key: TrustedKey | None) -> VerifiedCase:
+    content = read_again(folder / bundle.CONTENT, digests[bundle.CONTENT], Content)
+    return VerifiedCase(content, _evidence_again(folder, digests), key)
+
+
+def _evidence_again(folder: Path, digests: Mapping[str, str]) -> Evidence:
+    return read_again(folder / bundle.EVIDENCE, digests[bundle.EVIDENCE], Evidence)
 
 
 def _say_what_it_is(report: Report, name: str, evidence: Evidence, opened: Opened[Summary]) -> None:
@@ -152,7 +166,7 @@ def _check_summary(name: str, said: Summary, subjects: Subjects, case: VerifiedC
     content, evidence = case.content, case.evidence
     if not name == said.case_id == evidence.case_id == content.case.id:
         raise EvidenceError("the folder, the attestation, the evidence and the content name different cases")
-    if evidence.content != sha256(canonical(content)):
+    if evidence.content != dict(subjects)[bundle.CONTENT]:  # which its bytes, one to one with the record, have
         raise EvidenceError("the evidence was measured on another content than the one beside it")
     if evidence.views != _views(subjects):
         raise EvidenceError("the attestation and the evidence do not list the same reports")

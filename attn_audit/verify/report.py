@@ -11,6 +11,7 @@ from attn_audit.evidence.errors import EvidenceError, Incomplete, NotReplayed, U
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
 from attn_audit.evidence.statements import Redaction
+from attn_audit.evidence.store import Readers
 from attn_audit.evidence.trust import TrustedKey
 
 CHANGED, UNTRUSTED, NOT_AS_PLANNED = EvidenceError.exit_code, UntrustedSigner.exit_code, 22
@@ -44,16 +45,15 @@ class Check:
 
 @dataclass
 class Report:
-    """The checks so far, the cases whose every byte was accounted for, and those whose content is withheld."""
+    """The checks so far, the cases whose every byte was accounted for, those whose content is withheld, and what was
+    measured of either; by id, and read again when they are asked for: a batch may have more than the memory holds."""
 
     checks: list[Check] = field(default_factory=list)
-    cases: dict[str, VerifiedCase] = field(default_factory=dict)
+    cases: Readers[VerifiedCase] = field(default_factory=Readers)
     withheld: dict[str, WithheldCase] = field(default_factory=dict)
-
-    @property
-    def evidence(self) -> dict[str, Evidence]:
-        """What was measured, of every case whose evidence is there, by id."""
-        return {case_id: case.evidence for case_id, case in (self.cases | self.withheld).items()}
+    evidence: Readers[Evidence] = field(default_factory=Readers)
+    _outcomes: dict[tuple[str, str], bool] = field(default_factory=dict)
+    _details: set[str] = field(default_factory=set)
 
     @property
     def exit_code(self) -> int:
@@ -68,16 +68,19 @@ class Report:
 
     def passed(self, subject: str, name: str) -> bool:
         """Whether that check was made and found nothing."""
-        found = [check.outcome for check in self.checks if (check.subject, check.name) == (subject, name)]
-        return bool(found) and "failed" not in found
+        return self._outcomes.get((subject, name), False)
+
+    def says(self, detail: str) -> bool:
+        """Whether this is listed already."""
+        return detail in self._details
 
     def succeed(self, subject: str, name: str) -> None:
         """List a success."""
-        self.checks.append(Check(subject, name, "ok"))
+        self._list(Check(subject, name, "ok"))
 
     def fail(self, subject: str, name: str, error: EvidenceError) -> None:
         """List a failure."""
-        self.checks.append(Check(subject, name, "failed", str(error), error.exit_code))
+        self._list(Check(subject, name, "failed", str(error), error.exit_code))
 
     @contextmanager
     def check(self, subject: str, name: str) -> Iterator[None]:
@@ -91,7 +94,13 @@ class Report:
 
     def note(self, subject: str, name: str, detail: str, exit_code: int = 0) -> None:
         """List something to know, which is no failure."""
-        self.checks.append(Check(subject, name, "note", detail, exit_code))
+        self._list(Check(subject, name, "note", detail, exit_code))
+
+    def _list(self, check: Check) -> None:
+        self.checks.append(check)
+        about = (check.subject, check.name)
+        self._outcomes[about] = self._outcomes.get(about, True) and check.outcome != "failed"
+        self._details.add(check.detail)
 
 
 @dataclass(frozen=True)
@@ -106,8 +115,7 @@ class VerifiedCase:
 
 @dataclass(frozen=True)
 class WithheldCase:
-    """Evidence whose digest a statement names, and why its content is not there."""
+    """Why the content of a case is not there, whose evidence has the digest that a statement names."""
 
-    evidence: Evidence
     redaction: Redaction
     key: TrustedKey | None

@@ -97,7 +97,7 @@ def _note_who_signed(report: Report, subject: str, said: Signer | None, keys: tu
     detail = f"signed by key id {keys[0].key_id}, as {said.principal}"
     if any(not key.principals for key in keys):
         detail += "; the name is the signer's own claim; no validity period is known"
-    if not any(check.detail == detail for check in report.checks):
+    if not report.says(detail):
         report.note(subject, "signer", detail)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -45,8 +46,8 @@ _PLAIN = re.compile(r"[\w.,:=-]{1,32}", re.ASCII)
 
 
 def this_host(threads: int | None, views: tuple[ViewFormat, ...] = ()) -> Host:
-    """This machine, now. No variable outside the two lists and no user or machine name is recorded. Of what draws text,
-    only when a PDF is among the views."""
+    """This machine, now. ``threads``: those that the model is given; None: all processors. No variable outside the two
+    lists and no user or machine name is recorded. Of what draws text, only when a PDF is among the views."""
     return Host(
         clock=never_back(lambda: datetime.now(UTC)),
         timer=time.monotonic,
@@ -58,10 +59,17 @@ def this_host(threads: int | None, views: tuple[ViewFormat, ...] = ()) -> Host:
             ("processor", platform.machine()),
             *((name, _version(name)) for name in _RECORDED_PACKAGES),
             *(drawn_with() if "pdf" in views else ()),
-            ("network", "offline mode forced"),
+            ("network", _network()),
             *_variables(os.environ),
         ),
     )
+
+
+def _network() -> str:
+    """The model library reads once, when it is first imported, whether it may ask a network: a program that imported it
+    before this package has not forbidden it, even where nothing is fetched."""
+    constants = sys.modules.get("huggingface_hub.constants")
+    return "offline mode forced" if getattr(constants, "HF_HUB_OFFLINE", False) else "offline mode not forced"
 
 
 def _variables(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
