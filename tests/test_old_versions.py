@@ -6,6 +6,7 @@ from pathlib import Path
 
 import audits
 from attn_audit.cases import read_cases
+from attn_audit.evidence.bundle import EXPORTS
 from attn_audit.evidence.trust import read_allowed_signers
 from attn_audit.verify import verify
 from attn_audit.verify.asked import Asked
@@ -22,6 +23,7 @@ def test_an_audit_of_an_earlier_version_verifies() -> None:
         "report",
         "index.html",
         "VERIFY.md",
+        *(name for names in EXPORTS.values() for name in names),
     }
     assert verify(KEPT / "audit" / "cases" / "kept", trusted).exit_code == 0
 

@@ -29,18 +29,23 @@ TARGET = ROOT / "tests" / "data" / "format-1"
 CASES = """\
 title: Two loans
 settings: {max_new_tokens: 3}
+policies:
+  - {name: no income, terms: [income], limits: {max_share: 0.05}}
 cases:
   - {id: kept, prompt: "The income is high. Is the loan approved?", contrast: It is denied.}
-  - {id: withheld, prompt: "The income is low. Is the loan approved?"}
+  - id: withheld
+    prompt: The income is low. Is the loan approved?
+    policies: [{name: the income changes nothing, pair_with: kept, severity: warn}]
 """
+EXPORTS = ("junit", "sarif", "csv", "summary")
 
 
 def main() -> None:
     shutil.rmtree(TARGET, ignore_errors=True)
     with TemporaryDirectory() as name:
         folder = Path(name)
-        key = audits.key(folder)
-        made = audits.Audit(audits.make(folder, tiny.folder(folder / "tiny"), key, cases=CASES).out, key)
+        key, model = audits.key(folder), tiny.folder(folder / "tiny")
+        made = audits.Audit(audits.make(folder, model, key, cases=CASES, exports=EXPORTS).out, key)
         redact(
             made.out, "withheld", "retention ended", made.private, audits.host("later", audits.START.replace(hour=20))
         )
