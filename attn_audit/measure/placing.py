@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -27,13 +28,28 @@ def find_device(name: str) -> torch.device:
 
 def place(network: Any, device: torch.device, dtype: NumberFormat) -> None:
     """Moves a network that is on the CPU. Raises UsageError where the GPUs together do not hold its weights."""
-    network.to(getattr(torch, dtype))
+    _shorten(network, getattr(torch, dtype))
     if str(device) == "cuda" and torch.cuda.device_count() > 1:  # no GPU was named
         weights = sum(parameter.numel() * parameter.itemsize for parameter in network.parameters())
         if weights > _FOR_WEIGHTS * torch.cuda.mem_get_info(0)[0]:
             spread(network, _layers_on_gpus(network, weights))
             return
     network.to(device)
+
+
+def _shorten(network: Any, dtype: torch.dtype) -> None:
+    """Weights and buffers in another format, but for those buffers that the library, loading the model in that format,
+    keeps in float32: the frequencies of rotary positions, of which rounding would make other positions."""
+    if dtype == network.dtype:
+        return
+    with torch.device("meta"):
+        like = type(network)._from_config(copy.deepcopy(network.config), dtype=dtype)
+    kept = {name for name, buffer in like.named_buffers() if buffer.dtype == torch.float32}
+    exact = {name: buffer.clone() for name, buffer in network.named_buffers() if name in kept}
+    network.to(dtype)
+    for name, buffer in network.named_buffers():
+        if name in exact:
+            buffer.data = exact[name]
 
 
 def spread(network: Any, places: dict[str, Any], offload: str | None = None) -> None:
