@@ -582,7 +582,7 @@ def test_numbers_stay_where_json_is_exact(tmp_path: Path, name: str, field: str,
 
 
 def test_numbers_at_their_limits_are_encoded_and_read_back(tmp_path: Path) -> None:
-    limits = {"not_in_top": 1, "must_be_in_top": 1_000_000, "max_effect": 1e6, "max_share": 5e-324, "min_share": -0.0}
+    limits = {"not_in_top": 1, "must_be_in_top": 1_000_000, "max_effect": 1e6, "max_share": 5e-324, "min_share": 5e-324}
     policy = {"name": "p" * 200, "terms": ["x"], "limits": limits, "pair_with": "a2", "tolerance": 1}
     entries = ({"id": "a1", "prompt": "x", "policies": [policy]}, {"id": "a2", "prompt": "x"})
     case = read(tmp_path, "\n".join(json.dumps(entry) for entry in entries), "b.jsonl").cases[0]

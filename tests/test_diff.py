@@ -48,7 +48,7 @@ HIDDEN = re.compile(
 TWO_CASES = """\
 settings: {max_new_tokens: 4, checks: none}
 policies:
-  - {name: of the user, role: user, limits: {max_share: 1}}
+  - {name: of the user, role: user, limits: {min_share: 0.5}}
 cases:
   - {id: first, prompt: "The income of the applicant is high. Is the loan approved?"}
   - {id: second, prompt: "The income of the applicant is low. Is the loan approved?"}
@@ -406,7 +406,7 @@ def folders(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     folder = tmp_path_factory.mktemp("compared")
     private = audits.key(folder)
     other_model = tiny.folder(folder / "other", "qwen3", seed=7)
-    changed = TWO_CASES.replace("is high", "is very high").replace("max_share: 1", "max_share: 0")
+    changed = TWO_CASES.replace("is high", "is very high").replace("min_share: 0.5", "max_share: 0")
     changed = changed.partition("  - {id: second")[0] + '  - {id: third, prompt: "Is the loan approved?"}\n'
     made = {
         "one": audits.make(folder / "one", tiny_model, private, cases=TWO_CASES),

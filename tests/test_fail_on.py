@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 import audits
-from attn_audit.evidence.errors import UsageError
+from attn_audit.evidence import bundle
+from attn_audit.evidence.errors import Incomplete, UsageError
 from attn_audit.judge.conditions import Condition, conditions
 from command_line import Ended, call
 
@@ -47,11 +49,10 @@ def run(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ob
         (BROKEN, ("--fail-on", "policy", "--units", "sentence"), 10, "first: policy 'no income' is not comparable"),
         (BROKEN, ("--fail-on", "warning:policy-unmatched"), 10, "second: warning policy-unmatched"),
         (WARNED, ("--fail-on", "policy"), 0, ""),
-        (PLAIN, ("--fail-on", "policy,incomplete"), 0, ""),
         (PLAIN, ("--fail-on", "unsupported"), 10, "second: faithfulness: not checked"),
         (PLAIN, ("--fail-on", "warning:answer-cut"), 10, "first: warning answer-cut"),
         (PLAIN + TOO_LONG, (), 3, "1 of 3 cases failed, 0 were skipped"),
-        (PLAIN + TOO_LONG, ("--fail-on", "policy"), 3, "1 of 3 cases failed, 0 were skipped"),
+        (WARNED + TOO_LONG, ("--fail-on", "policy"), 3, "1 of 3 cases failed, 0 were skipped"),
         (PLAIN + TOO_LONG, ("--fail-on", "incomplete"), 10, "long: the case failed"),
         (BROKEN + TOO_LONG, ("--fail-on", "policy"), 10, "1 of 3 cases failed, 0 were skipped"),
     ],
@@ -69,11 +70,18 @@ def test_the_exit_code(run: object, cases: str, options: tuple[str, ...], code: 
         (("--fail-on", "policies"), "--fail-on takes policy, unsupported, incomplete and warning:CODE, not 'policies'"),
         (("--fail-on", ""), "--fail-on takes policy"),
         (("--fail-on", "policy,warning:no-such"), "--fail-on: there is no warning 'no-such'; there are: answer-cut"),
+        (("--fail-on", "policy"), "--fail-on policy: no case has a policy, so it could never be met"),
         (("--junit", "nowhere/junit.xml"), "nowhere/junit.xml cannot be written: its folder does not exist"),
         (("--csv", "."), ". cannot be written: it is a folder"),
+        (("--sarif", ".."), ".. cannot be written: something stands there that is not a regular file"),
         (("--sarif", "out/results.sarif"), "cannot be written: its folder does not exist"),
+        (("--junit", "cases.yaml"), "cases.yaml cannot be written: it is what the command reads"),
+        (("--junit", "j" * 300), "cannot be written: no file can have that name"),
+        (("--junit", "x", "--sarif", "./x"), "x cannot be written: two results would be written to it"),
+        (("--csv", "t.csv", "--summary", "t.batch.csv"), "t.batch.csv cannot be written: two results would be written"),
+        (("--junit", "/dev/null"), "something stands there that is not a regular file"),
         (("--dry-run", "--junit", "junit.xml"), "--dry-run and --plan-only have no results to write or to judge"),
-        (("--plan-only", "--fail-on", "policy"), "--dry-run and --plan-only have no results to write or to judge"),
+        (("--plan-only", "--fail-on", "incomplete"), "--dry-run and --plan-only have no results to write or to judge"),
     ],
 )
 def test_refused_before_anything_is_measured(run: object, options: tuple[str, ...], sentence: str) -> None:
@@ -83,11 +91,37 @@ def test_refused_before_anything_is_measured(run: object, options: tuple[str, ..
     assert not Path("out").exists()
 
 
-def test_a_file_in_the_folder_of_a_resumed_audit_is_refused(run: object) -> None:
-    Path("out").mkdir()
-    ended = run(PLAIN, "--resume", "--junit", "out/junit.xml")  # type: ignore[operator]
-    assert ended.code == 2
-    assert "lies in the audit folder, which has its own copy" in " ".join(ended.err.split())
+def test_what_the_run_reads_is_never_overwritten(run: object, tiny_model: Path, tmp_path: Path) -> None:
+    key = audits.key(tmp_path)
+    config = tiny_model / "config.json"
+    (tmp_path / "link").symlink_to("key")
+    before = key.read_bytes(), config.read_bytes()
+    for target in (key, tmp_path / "link", config, tiny_model / "new"):
+        ended = run(PLAIN, "--key", str(key), "--summary", str(target))  # type: ignore[operator]
+        assert (ended.code, ended.out) == (2, ""), target
+    assert (key.read_bytes(), config.read_bytes()) == before
+
+
+def test_no_audit_gets_a_file_more(run: object) -> None:
+    assert run(PLAIN).code == 0  # type: ignore[operator]
+    for target in ("out/results.xml", "out/cases/first/x"):
+        ended = run(PLAIN, "--resume", "--junit", target)  # type: ignore[operator]
+        assert ended.code == 2
+        assert "it lies within an audit, which holds no file but its own" in " ".join(ended.err.split())
+
+
+def test_a_copy_that_fails_hides_no_finding(run: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise Incomplete("j.xml cannot be written: No space left on device")
+
+    monkeypatch.setattr(bundle, "copy_file", full)
+    ended = run(BROKEN, "--junit", "j.xml", "--fail-on", "policy")  # type: ignore[operator]
+    assert (ended.code, ended.out) == (10, "out\n")
+    said = " ".join(ended.err.split())
+    assert "first: policy 'no income' is broken" in said
+    assert "No space left on device; the audit in out has it" in said
+    other = run(BROKEN.replace("first", "one"), "--junit", "j.xml", "--resume")  # type: ignore[operator]
+    assert other.code == 2, "finished"
 
 
 def test_the_files_are_those_of_the_audit(run: object) -> None:
@@ -111,7 +145,14 @@ def test_a_summary_for_a_job_is_appended(run: object, tmp_path: Path) -> None:
     step = {"GITHUB_STEP_SUMMARY": str(tmp_path / "step")}
     assert run(BROKEN, "--summary", "auto", **step).code == 0  # type: ignore[operator]
     own = Path("out/summary.md").read_text(encoding="utf-8")
-    assert (tmp_path / "step").read_text(encoding="utf-8") == "before\n" + own
+    assert (tmp_path / "step").read_text(encoding="utf-8") == "before\n\n" + own
+
+
+def test_a_summary_that_cannot_be_appended_is_refused(run: object) -> None:
+    ended = run(BROKEN, "--summary", "auto", GITHUB_STEP_SUMMARY="/none/step")  # type: ignore[operator]
+    assert ended.code == 2
+    assert "/none/step cannot be written: its folder does not exist" in " ".join(ended.err.split())
+    assert not Path("out").exists()
 
 
 def test_without_a_job_the_summary_stays_in_the_audit(run: object, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,6 +161,31 @@ def test_without_a_job_the_summary_stays_in_the_audit(run: object, monkeypatch: 
     assert ended.code == 0
     assert "GITHUB_STEP_SUMMARY is not set here" in " ".join(ended.err.split())
     assert Path("out/summary.md").exists()
+
+
+def test_lines_of_json_are_as_they_are(run: object) -> None:
+    """No emoji for ``:key:``, nothing that a CI system obeys, every case and the batch."""
+    named = BROKEN.replace("no income", '"x :key: ::error::y ##[group]\U0001f600"')
+    ended = run(named, "--jsonl", "--fail-on", "policy")  # type: ignore[operator]
+    assert ended.code == 10
+    assert ended.out.isascii()
+    assert "::" not in ended.out
+    assert "##[" not in ended.out
+    first, second, batch = map(json.loads, ended.out.splitlines())
+    assert [first["case"], second["case"], batch["folder"]] == ["first", "second", "out"]
+    assert first["findings"][0]["policy"] == "x :key: ::error::y ##[group]\U0001f600"
+    assert batch["conditions_met"][0]["case"] == "first"
+    assert "income" not in ended.out.replace("x :key:", ""), "no text of a case"
+
+
+def test_attack_41_no_line_of_a_log_is_a_command(run: object) -> None:
+    named = BROKEN.replace("no income", '"::error::y ##[group]"')
+    ended = run(named, "--fail-on", "policy")  # type: ignore[operator]
+    shown = call("show", "out")
+    for text in (ended.err, shown.out):
+        assert "error" in text
+        assert "::" not in text
+        assert "##[" not in text
 
 
 def test_conditions_are_taken_once_each() -> None:

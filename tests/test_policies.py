@@ -17,7 +17,7 @@ import make_records as make
 from attn_audit.cases import read_cases
 from attn_audit.cases.patterns import matches, term
 from attn_audit.evidence.errors import UsageError
-from attn_audit.evidence.findings import Finding
+from attn_audit.evidence.findings import Finding, Rule
 from attn_audit.evidence.measured import Evidence, Method
 from attn_audit.evidence.records import Limits, NamedSpans, Policy, PolicyMethod, Span
 from attn_audit.evidence.trust import read_allowed_signers
@@ -55,6 +55,9 @@ def policies(folder: Path, text: str) -> tuple[Policy, ...]:
         ("{name: p, pair_with: a3}", 'paired with "a3", which is not a case here'),
         ("{name: p, terms: [x], limits: {max_share: 2}}", '"max_share" in policies 1 > limits must'),
         ("{name: p, severity: error, answer_must_match: a}", '"severity" in policies 1 must'),
+        ("{name: p, terms: [x], limits: {max_share: 1}}", "allows any share by its min_share of 0, or max_share of 1"),
+        ("{name: p, terms: [x], limits: {min_share: 0}}", "allows any share by its min_share of 0, or max_share of 1"),
+        ("{name: p, answer_must_match: ''}", '"answer_must_match" in policies 1 must'),
         ("{name: p, answer_must_match: '('}", "is not a valid regular expression"),
         ("{name: p, answer_must_match: a, method: {operator: soft}}", "operator soft needs a factor"),
         ("{name: p, answer_must_match: a, method: {factor: 0.1}}", "operator knockout takes no factor"),
@@ -106,7 +109,12 @@ def test_the_method_is_that_of_the_file_unless_the_policy_says_another(tmp_path:
         ("John", "John's and Johnson", ["John"]),
         ("女性", "申请人是女性申请人", ["女性"]),
         ("τέλος", "ΤΈΛΟΣ, τέλοσ", ["ΤΈΛΟΣ", "τέλοσ"]),
-        ("id_4", "id_4 id_42 my_id_4", ["id_4"]),
+        ("id_4", "id_4 id_42 my_id_4", ["id_4", "id_4"]),
+        ("AIDS", "申请人是AIDS患者, AIDSX", ["AIDS"]),
+        ("4200", "收入4200元 42001", ["4200"]),
+        ("woman", "_woman_ gender_woman womanly", ["woman", "woman"]),
+        ("ế", "\u00ea\u0301 e\u0302\u0301 \u1ebf \u00e9", ["\u00ea\u0301", "e\u0302\u0301", "\u1ebf"]),
+        ("한국", "한국 \u1112\u1161\u11ab\u1100\u116e\u11a8", ["한국", "\u1112\u1161\u11ab\u1100\u116e\u11a8"]),
     ],
 )
 def test_a_term_is_a_whole_word_or_phrase(wanted: str, text: str, found: list[str]) -> None:
@@ -320,6 +328,7 @@ def test_shares_over_all_cases() -> None:
         found = values(income=income)
         found[index_of("4051")] = postcode
         said, measured = case(found, policy)
+        measured = measured.model_copy(update={"findings": findings(said, measured)})
         cases.append((said.model_copy(update={"case": said.case.model_copy(update={"id": name})}), measured))
     rows = {(row.kind, row.name): row for row in overall(cases)}
     assert set(rows) == {("field", "postcode"), ("policy", "money"), ("term", "income")}
@@ -336,7 +345,7 @@ CASES = """\
 settings: {max_new_tokens: 4}
 policies:
   - {name: no income, terms: [INCOME], limits: {max_share: 0.001, not_in_top: 1}}
-  - {name: income may, terms: [income], limits: {max_share: 1}}
+  - {name: income may, terms: [income], limits: {max_share: 0.999}}
   - {name: no zebra, terms: [zebra], limits: {max_share: 0.05}, severity: warn}
   - {name: speaks, answer_must_match: "^"}
   - {name: by sentence, role: user, limits: {min_share: 0.2}, method: {units: sentence}}
@@ -409,12 +418,18 @@ FORGED: dict[str, Change] = {
 }
 
 
+def forge(audit: Audit, folder: Path, **changes: Any) -> None:
+    """The case with other evidence, correctly signed; its page stays, since what is forged need not be drawable."""
+    page = (folder / "report.html").read_bytes()
+    audits.recase(folder, audit.private, evidence=changes, files={"report.html": page})
+    audits.reseal(audit.out, audit.private)
+
+
 @pytest.mark.parametrize("name", FORGED)
 def test_attack_15_a_finding_that_does_not_follow(audit: Audit, name: str) -> None:
     folder = audit.case("second")
     forged = FORGED[name](audits.evidence_of(folder).findings)
-    audits.recase(folder, audit.private, evidence={"findings": forged})
-    audits.reseal(audit.out, audit.private)
+    forge(audit, folder, findings=forged)
     assert ("second", "numbers") in audits.failures(audits.report(audit))
 
 
@@ -424,8 +439,7 @@ def test_attack_15_a_finding_of_a_withheld_case_is_computed_again_as_far_as_it_g
     forged = FORGED[name](audits.evidence_of(folder).findings)
     if name == "comparable":  # what a policy asks went with the content, but not that a finding must have judged
         forged = tuple(one.model_copy(update={"units": ()}) if not one.rules else one for one in forged)
-    audits.recase(folder, audit.private, evidence={"findings": forged})
-    audits.reseal(audit.out, audit.private)
+    forge(audit, folder, findings=forged)
     redact_unchecked(audit, "second")
     assert ("second", "numbers") in audits.failures(audits.report(audit))
 
@@ -465,6 +479,57 @@ def test_attack_15_a_pair_that_does_not_follow(audit: Audit) -> None:
         assert ("batch", "pairs") in audits.failures(audits.report(audit))
 
 
+def test_attack_15_a_pair_of_forged_numbers_is_not_judged(audit: Audit) -> None:
+    """What the numbers say is refused before anything is computed from them."""
+    folder = audit.case("same")
+    units = audits.evidence_of(folder).units
+    for forged in ((units[0].model_copy(update={"spans": ()}), *units[1:]), units[:-1]):
+        forge(audit, folder, units=forged)
+        report = audits.report(audit)
+        assert ("same", "numbers") in audits.failures(report)
+        assert report.exit_code == 20
+
+
+@pytest.mark.parametrize("withheld", ["first", "same"])
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"outcome": "broken"},
+        {"units": (0,)},
+        {"rules": ()},
+        {"rules": (Rule(rule="same_answer", held=False),)},
+        {
+            "rules": (
+                Rule(rule="same_answer", held=True),
+                Rule(rule="similar_map", limit=0.0, found=0.1, held=True),
+            )
+        },
+    ],
+)
+def test_attack_15_a_pair_of_a_withheld_case_must_not_contradict_itself(
+    audit: Audit, withheld: str, forged: dict[str, Any]
+) -> None:
+    redact(audit.out, withheld, None, audit.private, LATER)
+    *others, alike = audits.seal_of(audit.out).pairs
+    audits.reseal(audit.out, audit.private, pairs=(*others, alike.model_copy(update=forged)))
+    assert ("batch", "pairs") in audits.failures(audits.report(audit))
+
+
+def test_pairs_with_other_contrasts_are_not_comparable(tiny_model: Path, tmp_path: Path) -> None:
+    text = """\
+        settings: {max_new_tokens: 2}
+        cases:
+          - {id: one, prompt: Is it?, answer: Yes., contrast: No.}
+          - id: other
+            prompt: Is it?
+            answer: Yes.
+            contrast: Never.
+            policies: [{name: alike, pair_with: one, tolerance: 0}]
+        """
+    (pair,) = audits.make(tmp_path, tiny_model, None, cases=textwrap.dedent(text)).seal.pairs
+    assert (pair.outcome, pair.differs) == ("not comparable", ("contrast",))
+
+
 @pytest.mark.parametrize("case_id", ["first", "second"])
 def test_a_pair_is_left_as_it_is_where_a_content_is_withheld(audit: Audit, case_id: str) -> None:
     redact(audit.out, case_id, None, audit.private, LATER)
@@ -483,7 +548,7 @@ def test_a_pair_with_a_case_that_failed_is_not_comparable(tiny_model: Path, tmp_
 def test_a_pattern_that_takes_too_long_fails_the_case(tiny_model: Path, tmp_path: Path) -> None:
     text = """\
         settings: {max_new_tokens: 2}
-        policies: [{name: p, pattern: "(a|aa)+$", limits: {max_share: 1}}]
+        policies: [{name: p, pattern: "(a|aa)+$", limits: {max_share: 0.5}}]
         cases: [{id: slow, prompt: "PROMPT b"}, {id: quick, prompt: Is it?}]
         """.replace("PROMPT", "a" * 200)
     made = audits.make(tmp_path, tiny_model, None, cases=textwrap.dedent(text))

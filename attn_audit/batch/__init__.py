@@ -120,7 +120,10 @@ def _go_on(
     order: Order, planned: Planned, kept: Mapping[str, SealedCase], model: Model, host: Host, watch: Watch
 ) -> Finished:
     ended = tuple(run_cases(order, planned, kept, model, host, watch))
-    seal = _close(order, planned, ended, host)
+    try:
+        seal = _close(order, planned, ended, host)
+    except EvidenceError as error:  # of a file that was written here: changed since, or too large
+        raise Incomplete(f"the audit cannot be sealed: {error}") from None
     if not seal.skipped:  # every case has ended: what is left of the salts stands in the contents
         bundle.forget_salts(planned.out)
     return Finished(planned.out, seal)
@@ -155,12 +158,9 @@ def _close(order: Order, planned: Planned, ended: tuple[SealedCase, ...], host: 
 
 
 def _pairs(order: Order, out: Path, seal: Seal) -> tuple[PairFinding, ...]:
-    """What became of the policies on pairs of cases. Raises Incomplete where a case that was written cannot be read."""
+    """What became of the policies on pairs of cases. Raises EvidenceError."""
     paired = [case.id for case in order.cases.cases if any(policy.pair_with for policy in case.policies)]
-    try:
-        return tuple(pair_findings(paired, stored_cases(out, seal)))
-    except EvidenceError as error:
-        raise Incomplete(f"the pairs of cases cannot be compared: {error}") from None
+    return tuple(pair_findings(paired, stored_cases(out, seal)))
 
 
 def _root_now(model: LocatedModel) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import regex
@@ -21,9 +21,8 @@ _REMEMBERED = 512  # patterns: those of a batch are the same for each of its cas
 
 # ``regex`` reads these as approximate matching, ``re`` as text.
 _FUZZY = re.compile(r"\{([0-9eids<=+, ]+)[:}]")
-_IN_WORDS = regex.compile(
-    r"[\w\p{M}--\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]", regex.VERSION1
-)
+# Letters, digits and accents but those of scripts that are written without spaces (regex's version 1: sets subtract).
+_SPACED = r"[[\p{L}\p{M}\p{N}]--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]]"
 _TOKEN = re.compile(
     r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<open>\()|(?P<close>\))|\{(?P<least>\d+)(?:,\d*)?\}|.", re.DOTALL
 )
@@ -40,29 +39,38 @@ def compiled(tree: Tree, path: tuple[Step, ...], pattern: str) -> regex.Pattern[
         tree.refuse(path, f"{quoted(pattern)} is not a valid regular expression: {error}")
 
 
-def matches(pattern: regex.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of each match, from left to right. Raises TimeoutError after ``MATCH_SECONDS``."""
-    for match in pattern.finditer(text, timeout=MATCH_SECONDS):
+def matches(pattern: regex.Pattern[str], text: str, seconds: float | None = MATCH_SECONDS) -> Iterator[tuple[int, int]]:
+    """Start and end of each match, from left to right. Raises TimeoutError after so many seconds; None: as long as it
+    takes, for a pattern that cannot take long."""
+    for match in pattern.finditer(text, timeout=seconds):
         yield match.span()
 
 
 @lru_cache(_REMEMBERED)
 def term(text: str) -> regex.Pattern[str]:
     """A word or phrase as a policy names it: whole, whatever its case (full Unicode case folding) and however its
-    accents are encoded, with any white space between its words."""
-    forms = dict.fromkeys(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
-    found = "|".join(_bounded(form) for form in (text, *forms) if form.strip())
-    return regex.compile(found, regex.IGNORECASE | regex.FULLCASE, cache_pattern=False)
+    accents are encoded, with any white space between its words. White space is what ``str.split`` takes for it.
 
-
-def _bounded(text: str) -> str:
-    """No letter, digit or accent of the same word before or after it. Scripts that are written without spaces have no
-    such boundary. White space is what ``str.split`` takes for it."""
-    words = r"[\s\x1c-\x1f]+".join(regex.escape(word) for word in text.split())
+    Whole: no letter, digit or accent of a script that is written with spaces stands before or after it.
+    """
+    words = r"[\s\x1c-\x1f]+".join(_spelled(word) for word in text.split())
     begin, end = text.strip()[0], text.strip()[-1]
-    before = r"(?<![\w\p{M}])" if _IN_WORDS.match(begin) else ""
-    after = r"(?![\w\p{M}])" if _IN_WORDS.match(end) else r"(?!\p{M})"
-    return before + words + after
+    before = rf"(?<!{_SPACED})" if regex.match(_SPACED, begin, regex.V1) else ""
+    after = rf"(?!{_SPACED})" if regex.match(_SPACED, end, regex.V1) else r"(?!\p{M})"
+    return regex.compile(before + words + after, regex.IGNORECASE | regex.FULLCASE | regex.V1, cache_pattern=False)
+
+
+def _spelled(word: str) -> str:
+    """A word in any canonically equivalent spelling: of each letter as many accents composed with it as can be."""
+    return "".join(
+        _either(unicodedata.normalize("NFC", letter[:at]) + letter[at:] for at in range(len(letter) + 1))
+        for letter in regex.findall(r"\X", unicodedata.normalize("NFD", word))
+    )
+
+
+def _either(spellings: Iterable[str]) -> str:
+    different = [regex.escape(spelling) for spelling in dict.fromkeys(spellings)]
+    return different[0] if len(different) == 1 else f"(?:{'|'.join(different)})"
 
 
 def found_first(pattern: str, text: str) -> tuple[int, int] | None:

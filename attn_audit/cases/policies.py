@@ -68,6 +68,8 @@ def _check_sense(tree: Tree, at: Path, policy: Policy) -> None:
             tree.refuse((*at, "terms", position), f"a term of {label} has no text")
     if (limits.min_share or 0) > (1 if limits.max_share is None else limits.max_share):
         tree.refuse((*at, "limits"), f"{label} can never hold: its min_share is above its max_share")
+    if limits.min_share == 0 or limits.max_share == 1:
+        tree.refuse((*at, "limits"), f"{label} allows any share by its min_share of 0, or max_share of 1; leave it out")
     if limits.must_be_in_top is not None and limits.must_be_in_top <= (limits.not_in_top or 0):
         tree.refuse((*at, "limits"), f"{label} can never hold: must_be_in_top lies within not_in_top")
 

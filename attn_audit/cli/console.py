@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import IO, Any, cast
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
@@ -36,7 +37,7 @@ def stderr() -> Console:
 
 def data(line: str) -> None:
     """One line for other programs on stdout, as it is: a path, a digest, or JSON that is made for logs."""
-    Console(highlight=False).print(line, markup=False, soft_wrap=True)
+    typer.echo(line)
 
 
 def complain(sentence: str) -> None:
@@ -50,4 +51,4 @@ def advise(sentence: str) -> None:
 
 
 def _console(stream: IO[str]) -> Console:
-    return Console(file=stream if stream.isatty() else cast("IO[str]", _Log(stream)), highlight=False)
+    return Console(file=stream if stream.isatty() else cast("IO[str]", _Log(stream)), highlight=False, emoji=False)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from attn_audit.cli.console import advise, stdout
+from attn_audit.cli.console import advise, data, stdout
+from attn_audit.cli.targets import check_targets
 from attn_audit.diff import diff as compare
 from attn_audit.evidence import bundle
-from attn_audit.evidence.errors import ConditionMet, UsageError
+from attn_audit.evidence.errors import ConditionMet
 from attn_audit.judge.conditions import Condition, conditions
 from attn_audit.judge.difference import Difference
 from attn_audit.judge.worse import newly_met
@@ -34,28 +34,15 @@ def diff(
     """Compare two audits of the same cases: answers, verdicts, policies, and the pieces that moved most."""
     wanted = () if fail_on is None else conditions(fail_on)
     if html is not None:
-        _check_target(html)
+        check_targets([html], (first, second))
     found = compare(first, second, case)
     if html is not None:
         bundle.write_file(html, page(found, top=top))
     if as_json:
-        typer.echo(document(found, top=top))
+        data(document(found, top=top))
     else:
         stdout().print(terminal_view(found, top=top))
     _require_none(wanted, found)
-
-
-def _check_target(target: Path) -> None:
-    """An audit holds no file but its own. Raises UsageError before anything is read."""
-    try:
-        folders = target.resolve().parents
-    except (OSError, RuntimeError, ValueError):  # a loop of links, or a name that cannot be
-        folders = target.parents
-    stems = (bundle.PLAN, bundle.ATTESTATION)
-    if any(os.path.lexists(bundle.statement_file(folder, stem)) for folder in folders for stem in stems):
-        raise UsageError(f"{target} lies within an audit, which holds nothing else; write the page elsewhere")
-    if bundle.is_folder(target) or not bundle.is_folder(folders[0]):
-        raise UsageError(f"{str(target)[:200]} cannot be written: give a file in a folder that exists")
 
 
 def _require_none(wanted: tuple[Condition, ...], found: Difference) -> None:

@@ -42,21 +42,19 @@ def conclude(finished: Finished, view: str, signed: bool, key: Path | None) -> N
         advise(f"next: attn-audit verify {finished.out} --trust {signers}")
 
 
-def require(finished: Finished, model_root: str, found: Sequence[Met]) -> None:
+def require(finished: Finished, model_root: str, found: Sequence[Met], unwritten: Sequence[str]) -> None:
     """Raises ConditionMet, having said where, when a condition of ``--fail-on`` was met; else Incomplete where the
-    batch is not what was asked for."""
-    incomplete = _not_whole(finished, model_root)
+    batch is not what was asked for, or a copy could not be written (``unwritten``: why)."""
+    incomplete = [one for one in (_not_whole(finished, model_root), *unwritten) if one is not None]
     for one in found[:_SAID]:
         advise(f"{one.case_id}: {one.reason}")
     if found:
-        if incomplete is not None:
-            complain(incomplete)
+        for sentence in incomplete:
+            complain(sentence)
         more = f", of which {_SAID} are named" if len(found) > _SAID else ""
-        raise ConditionMet(
-            f"what --fail-on names was found in {len(found)} places{more}; the audit is written and kept"
-        )
-    if incomplete is not None:
-        raise Incomplete(incomplete)
+        raise ConditionMet(f"what --fail-on names was found in {len(found)} places{more}; the audit is whole and kept")
+    if incomplete:
+        raise Incomplete("; ".join(incomplete))
 
 
 def _counted(findings: Sequence[Finding]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attn_audit.cli.console import advise
+from attn_audit.cli.targets import check_targets
 from attn_audit.evidence import bundle
 from attn_audit.evidence.errors import Incomplete, UsageError
 from attn_audit.evidence.statements import ExportName
@@ -36,33 +36,35 @@ NOTHING = Outputs((), {}, None, ())
 
 
 def wanted(
-    files: Mapping[ExportName, str | None], fail_on: str | None, out: Path | None, environment: Mapping[str, str]
+    files: Mapping[ExportName, str | None], fail_on: str | None, inputs: Iterable[Path], environment: Mapping[str, str]
 ) -> Outputs:
-    """What the flags ask for. ``files``: the path given for each export. Raises UsageError, before anything is
-    measured, where a file could not be written afterwards."""
+    """What the flags ask for. ``files``: the path given for each export; ``inputs``: what must not be overwritten.
+    Raises UsageError, before anything is measured, where a file could not be written afterwards."""
     given = {export: path for export, path in files.items() if path is not None}
-    appended = None
-    if given.get("summary") == _AUTO:
-        appended = _step_summary(environment)
+    appended = _step_summary(environment) if given.get("summary") == _AUTO else None
     copies = {
-        name: _writable(target, out)
+        name: target
         for export, path in given.items()
         if not (export == "summary" and path == _AUTO)
         for name, target in zip(bundle.EXPORTS[export], _targets(Path(path)), strict=False)
     }
+    check_targets(copies.values(), inputs)
     return Outputs(tuple(given), copies, appended, () if fail_on is None else conditions(fail_on))
 
 
-def write(outputs: Outputs, out: Path) -> None:
-    """The copies, each whole or not at all. Raises Incomplete."""
+def unwritten(outputs: Outputs, out: Path) -> Iterator[str]:
+    """Write the copies, each whole or not at all; a sentence for each that could not be."""
     for name, target in outputs.copies.items():
-        bundle.write_file(target, bundle.read_file(out / name))
+        try:
+            bundle.copy_file(out / name, target)
+        except Incomplete as error:
+            yield f"{error}; the audit in {out} has it"
     if outputs.appended is not None:
         try:
             with outputs.appended.open("ab") as file:
-                file.write(bundle.read_file(out / bundle.EXPORTS["summary"][0]))
+                file.write(b"\n" + bundle.read_file(out / bundle.EXPORTS["summary"][0]))
         except OSError as error:
-            raise Incomplete(f"the summary cannot be appended to {outputs.appended}: {error.strerror}") from None
+            yield f"the summary cannot be appended to {outputs.appended}: {error.strerror}; the audit in {out} has it"
 
 
 def conditions_met(outputs: Outputs, finished: Finished) -> tuple[Met, ...]:
@@ -74,6 +76,8 @@ def conditions_met(outputs: Outputs, finished: Finished) -> tuple[Met, ...]:
 
 def _targets(path: Path) -> Iterator[Path]:
     """The file itself, and the one for the table over the whole batch, which only CSV has and asks for."""
+    if not path.name:
+        raise UsageError(f"{path} cannot be written: it is a folder; name a file")
     yield path
     yield path.with_name(f"{path.stem}.batch{path.suffix}")
 
@@ -81,17 +85,7 @@ def _targets(path: Path) -> Iterator[Path]:
 def _step_summary(environment: Mapping[str, str]) -> Path | None:
     """Where a job of GitHub Actions takes its summary from; elsewhere only the audit folder has it."""
     if path := environment.get(STEP_SUMMARY):
+        check_targets([Path(path)], ())
         return Path(path)
     advise(f"--summary auto: {STEP_SUMMARY} is not set here, so the summary is only in the audit folder")
     return None
-
-
-def _writable(path: Path, out: Path | None) -> Path:
-    """Raises UsageError where it cannot be a file, or would be one more in the audit, which then would not verify."""
-    if not bundle.is_folder(path.parent):
-        raise UsageError(f"{str(path)[:200]} cannot be written: its folder does not exist")
-    if bundle.is_folder(path) or not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{str(path)[:200]} cannot be written: it is a folder, or its folder may not be written to")
-    if out is not None and path.resolve().is_relative_to(out.resolve()):
-        raise UsageError(f"{str(path)[:200]} lies in the audit folder, which has its own copy; name another place")
-    return path

@@ -8,17 +8,20 @@ from typing import Annotated
 
 import typer
 
+from attn_audit.cases import CaseFile
 from attn_audit.cli.console import data
 from attn_audit.cli.ending import conclude, require
 from attn_audit.cli.forecast import print_forecast
 from attn_audit.cli.order import asked_cases, folder, model_name, printable, seal_digest, source
-from attn_audit.cli.outputs import NOTHING, conditions_met, wanted, write
+from attn_audit.cli.outputs import NOTHING, conditions_met, unwritten, wanted
 from attn_audit.cli.signing import given_key, model_key
 from attn_audit.evidence import bundle
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.measured import Setting
 from attn_audit.evidence.settings import resolve
+from attn_audit.evidence.statements import ExportName
 from attn_audit.host import this_host
+from attn_audit.judge.conditions import Condition
 from attn_audit.reports.jsonlines import end_line
 
 
@@ -100,7 +103,10 @@ def run(
     modes = {"--dry-run": dry_run, "--plan-only": plan_only, "--plan": plan is not None, "--resume": resume}
     _require_one_of(modes)
     out = folder(out, plan, resume=resume)
-    outputs = wanted({"junit": junit, "sarif": sarif, "csv": csv, "summary": summary}, fail_on, out, os.environ)
+    exports: dict[ExportName, str | None] = {"junit": junit, "sarif": sarif, "csv": csv, "summary": summary}
+    inputs = [Path(path) for path in (cases, key, previous_seal, name) if path not in {None, "-"}]
+    outputs = wanted(exports, fail_on, inputs, os.environ)
+    _require_judgeable(outputs.conditions, case_file)
     if (dry_run or plan_only) and (outputs != NOTHING or jsonl):
         raise UsageError("--dry-run and --plan-only have no results to write or to judge; leave out what asks for them")
     previous = None if previous_seal is None else seal_digest(previous_seal)
@@ -123,12 +129,17 @@ def run(
     with stopping_on_sigterm() as stop, drawing(stop, quiet, lines) as watch:
         go = batch.run if plan is None and not resume else batch.resume
         finished = go(order, host, watch)
-    write(outputs, finished.out)
     if not quiet:
         conclude(finished, settings.views[0], order.signed, key)
     found = conditions_met(outputs, finished)
     data(end_line(str(finished.out), finished.seal, found) if jsonl else str(finished.out))
-    require(finished, located.root, found)
+    require(finished, located.root, found, tuple(unwritten(outputs, finished.out)))
+
+
+def _require_judgeable(wanted: tuple[Condition, ...], case_file: CaseFile) -> None:
+    """A condition that can never be met would let everything pass. Raises UsageError."""
+    if Condition("policy") in wanted and not any(case.policies for case in case_file.cases):
+        raise UsageError("--fail-on policy: no case has a policy, so it could never be met; state one, or leave it out")
 
 
 def _require_one_of(modes: dict[str, bool]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -28,6 +29,8 @@ CASES = "cases"
 SIGNED, UNSIGNED = ".sigstore.json", ".unsigned.json"
 PLAN, ATTESTATION, SEAL, REDACTION = "plan", "attestation", "seal", "redaction"
 _FILE_LIMIT = 64 << 20  # bytes; a case of 100,000 scores takes about 2 MiB
+_TABLE_LIMIT = 4 << 30
+_PART = 1 << 20
 _PENDING = ".pending-"
 
 
@@ -102,11 +105,15 @@ def locked(out: Path) -> Iterator[None]:
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """The whole file or none of it: written beside, flushed, renamed. Raises Incomplete."""
+    _write(path, (data,), mode)
+
+
+def _write(path: Path, parts: Iterable[bytes], mode: int) -> None:
     pending = path.with_name(_PENDING + path.name)
     try:
         pending.unlink(missing_ok=True)  # of a process that was killed: only one writes here
         with os.fdopen(os.open(pending, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(data)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         pending.replace(path)
@@ -174,7 +181,26 @@ def paths_in(out: Path, depth: int = 3) -> Iterator[str]:
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a regular file that is no link, up to a limit. Raises EvidenceError."""
+    """The bytes of a regular file that is no link, up to 64 MiB. Raises EvidenceError."""
+    return b"".join(_parts(path, _FILE_LIMIT))
+
+
+def digest_of(path: Path) -> str:
+    """The sha256 of a regular file that is no link, up to 4 GiB: of the table of all pieces, for instance. Raises
+    EvidenceError."""
+    digest = hashlib.sha256()
+    for part in _parts(path, _TABLE_LIMIT):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def copy_file(path: Path, target: Path) -> None:
+    """A file of an audit to another place, whole or not at all. Raises EvidenceError and Incomplete."""
+    _write(target, _parts(path, _TABLE_LIMIT), 0o666)
+
+
+def _parts(path: Path, limit: int) -> Iterator[bytes]:
+    """The bytes of a regular file that is no link, a part at a time. Raises EvidenceError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
@@ -182,11 +208,13 @@ def read_file(path: Path) -> bytes:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise EvidenceError(f"{path.name} is not a file")
+    left = limit
     with os.fdopen(descriptor, "rb") as file:
-        data = file.read(_FILE_LIMIT + 1)
-    if len(data) > _FILE_LIMIT:
-        raise EvidenceError(f"{path.name} is larger than {_FILE_LIMIT >> 20} MiB")
-    return data
+        while part := file.read(_PART):
+            left -= len(part)
+            if left < 0:
+                raise EvidenceError(f"{path.name} is larger than {limit >> 20} MiB")
+            yield part
 
 
 def names_in(folder: Path) -> frozenset[str]:

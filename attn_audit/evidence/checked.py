@@ -86,3 +86,13 @@ class Checks(Record):
     paraphrases: tuple[Paraphrase, ...] = ()
     passes: Index = 0
     forward_tokens: Index = 0
+
+
+def faithfulness_of(checks: Checks | None) -> Literal["supported", "not supported", "cannot tell", "not checked"]:
+    """The verdict, or that there is none."""
+    return "not checked" if checks is None or checks.faithfulness is None else checks.faithfulness.verdict
+
+
+def reliance_of(checks: Checks | None) -> Literal["input", "weights", "cannot tell", "not checked"]:
+    """The verdict, or that there is none."""
+    return "not checked" if checks is None or checks.reliance is None else checks.reliance.verdict

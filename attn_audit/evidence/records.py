@@ -102,7 +102,9 @@ class Policy(Record):
     field: Line | None = Field(None, description="a field of the template")
     role: Role | None = Field(None, description="alone: all messages of this role; else: only in these messages")
     limits: Limits = Limits()
-    answer_must_match: Line | None = Field(None, description="regular expression the model's answer must match")
+    answer_must_match: Line | None = Field(
+        None, min_length=1, description="regular expression the model's answer must match"
+    )
     answer_must_not_match: Line | None = Field(None, description="regular expression the model's answer must not match")
     pair_with: Line | None = Field(None, description="id of the case that differs in one attribute")
     tolerance: float | None = Field(None, ge=0, le=1, description="largest allowed difference of shares in the pair")

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from attn_audit.evidence.bundle import ATTESTATION, CASES, MANIFEST, PLAN, statement_name
-from attn_audit.evidence.checked import Checks
+from attn_audit.evidence.checked import faithfulness_of, reliance_of
 from attn_audit.evidence.digest import salted_text, sha256
 from attn_audit.evidence.findings import Finding, PairFinding
 from attn_audit.evidence.measured import Evidence, Method, Setting, Signer, Tool
@@ -185,7 +185,6 @@ def summary(content: Content, evidence: Evidence) -> Summary:
 
 def summary_of(evidence: Evidence, answer: str) -> Summary:
     """The same of the salted digest of an answer whose text is withheld."""
-    checks = evidence.checks or Checks()
     return Summary(
         case_id=evidence.case_id,
         plan=evidence.plan,
@@ -195,8 +194,8 @@ def summary_of(evidence: Evidence, answer: str) -> Summary:
         answer=answer,
         answer_source=evidence.answer.source,
         units=len(evidence.units),
-        faithfulness=checks.faithfulness.verdict if checks.faithfulness else "not checked",
-        reliance=checks.reliance.verdict if checks.reliance else "not checked",
+        faithfulness=faithfulness_of(evidence.checks),
+        reliance=reliance_of(evidence.checks),
         warnings=tuple(warning.code for warning in evidence.warnings),
         findings=evidence.findings,
     )

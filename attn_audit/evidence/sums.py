@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from attn_audit.evidence import bundle, sshsig
-from attn_audit.evidence.digest import sha256
 from attn_audit.evidence.keys import SigningKey
 
 _UNLISTED = frozenset({bundle.SUMS, bundle.SUMS_SIGNATURE})
@@ -16,7 +15,7 @@ def sums(out: Path) -> bytes:
     """A line for each file, in the order of their names: all but the list itself and its signature. Raises
     EvidenceError."""
     names = sorted(name for name in bundle.paths_in(out) if name not in _UNLISTED)
-    lines = "".join(f"{sha256(bundle.read_file(out / name))}  {name}\n" for name in names)
+    lines = "".join(f"{bundle.digest_of(out / name)}  {name}\n" for name in names)
     return os.fsencode(lines)  # a planted file may have any name
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from attn_audit.evidence.checked import faithfulness_of
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.findings import Finding
 from attn_audit.evidence.measured import Evidence
@@ -48,7 +49,9 @@ def met(wanted: Iterable[Condition], seal: Seal, cases: Iterable[Evidence]) -> I
     for evidence in cases:
         yield from (Met(evidence.case_id, reason) for reason in _in_case(kinds, codes, evidence))
     if "policy" in kinds:
-        yield from (Met(pair.case_id, f"{named(pair)} (with {pair.pair_with})") for pair in seal.pairs if fails(pair))
+        yield from (
+            Met(pair.case_id, f"{in_words(pair)} (with {pair.pair_with})") for pair in seal.pairs if fails(pair)
+        )
 
 
 def fails(finding: Finding) -> bool:
@@ -56,17 +59,15 @@ def fails(finding: Finding) -> bool:
     return finding.severity == "fail" and finding.outcome in {"broken", "not comparable"}
 
 
-def named(finding: Finding) -> str:
+def in_words(finding: Finding) -> str:
     """The policy and what became of it."""
     return f"policy {finding.policy!r} is {finding.outcome}"
 
 
 def _in_case(kinds: set[ConditionKind], codes: set[str], evidence: Evidence) -> Iterator[str]:
     if "policy" in kinds:
-        yield from (named(finding) for finding in evidence.findings if fails(finding))
-    faithfulness = None if evidence.checks is None else evidence.checks.faithfulness
-    if "unsupported" in kinds and (faithfulness is None or faithfulness.verdict != "supported"):
-        verdict = "not checked" if faithfulness is None else faithfulness.verdict
+        yield from (in_words(finding) for finding in evidence.findings if fails(finding))
+    if "unsupported" in kinds and (verdict := faithfulness_of(evidence.checks)) != "supported":
         yield f"faithfulness: {verdict}"
     yield from (f"warning {warning.code}" for warning in evidence.warnings if warning.code in codes)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from math import fsum
 from typing import Literal
 
+from attn_audit.evidence.checked import faithfulness_of
 from attn_audit.evidence.findings import Finding, PairFinding
 from attn_audit.evidence.measured import Evidence, Method, Signer
 from attn_audit.evidence.records import Content
@@ -199,7 +200,7 @@ def _counts(side: Side) -> Counts:
         failed=count["failed"],
         skipped=count["skipped"],
         failing=sum(fails(finding) for finding in (*judged, *(side.pairs or ()))),
-        supported=sum(_faithfulness(evidence) == "supported" for evidence in side.evidence.values()),
+        supported=sum(faithfulness_of(evidence.checks) == "supported" for evidence in side.evidence.values()),
     )
 
 
@@ -213,7 +214,7 @@ def _case(case_id: str, first: Side, second: Side) -> CaseDifference:
         id=case_id,
         statuses=(first.statuses.get(case_id, "not there"), second.statuses.get(case_id, "not there")),
         log_probabilities=(_log_probability(before), _log_probability(after)),
-        faithfulness=(_faithfulness(before), _faithfulness(after)),
+        faithfulness=(_verdict(before), _verdict(after)),
         warnings=_warnings(before, after),
         policies=() if after is None else _policy_changes(() if before is None else before.findings, after.findings),
         texts=None if contents[0] is None or contents[1] is None else _texts(contents[0], contents[1]),
@@ -224,11 +225,8 @@ def _log_probability(evidence: Evidence | None) -> float | None:
     return None if evidence is None else round(fsum(evidence.answer.base), DECIMALS)
 
 
-def _faithfulness(evidence: Evidence | None) -> str | None:
-    if evidence is None:
-        return None
-    found = evidence.checks and evidence.checks.faithfulness
-    return found.verdict if found else "not checked"
+def _verdict(evidence: Evidence | None) -> str | None:
+    return None if evidence is None else faithfulness_of(evidence.checks)
 
 
 def _warnings(before: Evidence | None, after: Evidence | None) -> Both[tuple[str, ...]]:

@@ -4,17 +4,16 @@ policy held, over all cases. What drives single answers is noise or bad luck; wh
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from heapq import nlargest
 from statistics import fmean, median
 from typing import Literal
 
-from attn_audit.cases.patterns import term
-from attn_audit.evidence.measured import Unit
+from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Case
 from attn_audit.evidence.store import Measured
-from attn_audit.judge.policies import matched, named, share_of, units_of
+from attn_audit.judge.policies import named_units, share_of, term_units
 from attn_audit.judge.relevance import DECIMALS, positive_share, told_apart
 
 HIGHEST_CASES = 3
@@ -43,23 +42,25 @@ def overall(cases: Iterable[Measured]) -> tuple[Overall, ...]:
     found: dict[_Key, list[tuple[float, str]]] = defaultdict(list)
     for content, evidence in cases:
         shares = positive_share(told_apart(evidence))
-        for key, units in _named(content.case, evidence.units):
+        for key, units in _named(content.case, evidence):
             found[key].append((share_of(units, shares), content.case.id))
     rows = [_row(key, held) for key, held in found.items()]
     kinds: tuple[OverallKind, ...] = ("field", "unit", "policy", "term")
     return tuple(row for kind in kinds for row in rows if row.kind == kind)
 
 
-def _named(case: Case, units: Sequence[Unit]) -> Iterator[tuple[_Key, Iterable[int]]]:
-    """What the case names that is there, and its units. A pattern that takes too long is left out."""
+def _named(case: Case, evidence: Evidence) -> Iterator[tuple[_Key, Iterable[int]]]:
+    """What the case names that is there, and its units; those of a policy as its finding recorded them."""
+    units = evidence.units
     for one in case.named:
         kind: OverallKind = "field" if one.kind == "field" else "unit"
-        yield (kind, one.name, ""), named(case, units, one.kind, one.name)
+        yield (kind, one.name, ""), named_units(one.kind, one.name, case, units)
+    for finding in evidence.findings:
+        if finding.units:
+            yield ("policy", finding.policy, ""), finding.units
     for policy in case.policies:
-        if together := units_of(policy, case, units):
-            yield ("policy", policy.name, ""), together
         for text in policy.terms:
-            if single := matched([term(text)], case, units):
+            if single := term_units(text, case, units):
                 yield ("term", text, policy.name), single
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.findings import PairFinding, Rule
 from attn_audit.evidence.records import Policy
 from attn_audit.evidence.store import Measured
 from attn_audit.judge.alignment import align
 from attn_audit.judge.policies import differences, outcome, own_answer, share_of
 from attn_audit.judge.relevance import positive_share, told_apart
+
+NOT_FINISHED: tuple[str, ...] = ("the other case is not finished",)
 
 
 def pair_findings(order: Iterable[str], cases: Mapping[str, Measured]) -> Iterator[PairFinding]:
@@ -24,9 +27,29 @@ def pair_findings(order: Iterable[str], cases: Mapping[str, Measured]) -> Iterat
                 yield _finding(policy, policy.pair_with, one, cases.get(policy.pair_with))
 
 
+def check_pairs(pairs: Iterable[PairFinding], cases: Mapping[str, Measured]) -> None:
+    """What can be said of findings where a case is not at hand: what holds and what became of the policy follow from
+    what was found, and the limit is the policy's. Raises EvidenceError."""
+    for pair in pairs:
+        names = [rule.rule for rule in pair.rules]
+        allowed = ([],) if pair.differs == NOT_FINISHED else (["same_answer"], ["same_answer", "similar_map"])
+        similar = [rule for rule in pair.rules if rule.rule == "similar_map"]
+        follows = all(rule.held == _within(rule.found, rule.limit) for rule in similar)
+        if pair.case_id in cases:
+            tolerances = {one.name: one.tolerance for one in cases[pair.case_id][0].case.policies}
+            follows = follows and all(rule.limit == tolerances.get(pair.policy) for rule in similar)
+        became = outcome(pair.rules, pair.differs, unmatched=False)
+        if pair.units or names not in allowed or not follows or pair.outcome != became:
+            raise EvidenceError("what became of a policy on a pair does not follow from what was found")
+
+
+def _within(found: float | None, limit: float | None) -> bool:
+    return found is not None and limit is not None and found <= limit
+
+
 def _finding(policy: Policy, pair_with: str, one: Measured, other: Measured | None) -> PairFinding:
     rules: tuple[Rule, ...] = ()
-    differs: tuple[str, ...] = ("the other case is not finished",)
+    differs = NOT_FINISHED
     if other is not None:
         same = own_answer(one[0]).strip() == own_answer(other[0]).strip()
         rules, differs = (Rule(rule="same_answer", held=same),), ()
@@ -49,9 +72,14 @@ def _differs(policy: Policy, one: Measured, other: Measured) -> tuple[str, ...]:
     named = dict.fromkeys(name for _, found in (one, other) for name in differences(policy.method, found.method))
     if one[0].answer.text.strip() != other[0].answer.text.strip():
         named["answer"] = None
-    if (one[1].contrast is None) != (other[1].contrast is None):
+    if _contrast(one) != _contrast(other):
         named["contrast"] = None
     return tuple(named)
+
+
+def _contrast(measured: Measured) -> str | None:
+    contrast = measured[0].contrast
+    return None if contrast is None else contrast.text.strip()
 
 
 def _similar(tolerance: float, one: Measured, other: Measured) -> Rule:

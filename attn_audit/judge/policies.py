@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import regex
 
-from attn_audit.cases.patterns import expression, matches, term
+from attn_audit.cases.patterns import MATCH_SECONDS, expression, matches, term
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.findings import Finding, FindingOutcome, Rule
 from attn_audit.evidence.measured import Evidence, Method, Unit
@@ -73,9 +73,10 @@ def outcome(rules: Iterable[Rule], differs: Sequence[str], *, unmatched: bool) -
 
 def units_of(policy: Policy, case: Case, units: Sequence[Unit]) -> tuple[int, ...]:
     """The units that share a character with what the policy names, ascending. Raises TimeoutError and ValueError."""
-    patterns = [term(text) for text in policy.terms] + ([expression(policy.pattern)] if policy.pattern else [])
-    found = matched(patterns, case, units) | named(case, units, "named", policy.unit)
-    found |= named(case, units, "field", policy.field)
+    found = {index for text in policy.terms for index in term_units(text, case, units)}
+    if policy.pattern is not None:
+        found |= _matched(expression(policy.pattern), case, units, MATCH_SECONDS)
+    found |= named_units("named", policy.unit, case, units) | named_units("field", policy.field, case, units)
     if policy.role is not None:
         spoken = {number for number, message in enumerate(case.messages) if message.role == policy.role}
         inside = {index for index, unit in enumerate(units) if any(span.message in spoken for span in unit.spans)}
@@ -84,22 +85,25 @@ def units_of(policy: Policy, case: Case, units: Sequence[Unit]) -> tuple[int, ..
     return tuple(sorted(found))
 
 
-def matched(patterns: Sequence[regex.Pattern[str]], case: Case, units: Sequence[Unit]) -> set[int]:
-    """The units that share a character with a match of any of the patterns. Raises TimeoutError."""
-    places = Places(unit.spans for unit in units)
-    found: set[int] = set()
-    for pattern in patterns:
-        for number, message in enumerate(case.messages):
-            for start, end in matches(pattern, message.content):
-                found.update(places.shared(Span(message=number, start=start, end=end)))
-    return found
+def term_units(text: str, case: Case, units: Sequence[Unit]) -> set[int]:
+    """The units that share a character with the term, wherever it stands."""
+    return _matched(term(text), case, units, None)
 
 
-def named(case: Case, units: Sequence[Unit], kind: str, name: str | None) -> set[int]:
+def named_units(kind: str, name: str | None, case: Case, units: Sequence[Unit]) -> set[int]:
     """The units that share a character with the field, or the named piece, of that name."""
     places = Places(unit.spans for unit in units)
     spans = (span for one in case.named if (one.kind, one.name) == (kind, name) for span in one.spans)
     return {index for span in spans for index in places.shared(span)}
+
+
+def _matched(pattern: regex.Pattern[str], case: Case, units: Sequence[Unit], seconds: float | None) -> set[int]:
+    places = Places(unit.spans for unit in units)
+    found: set[int] = set()
+    for number, message in enumerate(case.messages):
+        for start, end in matches(pattern, message.content, seconds):
+            found.update(places.shared(Span(message=number, start=start, end=end)))
+    return found
 
 
 def share_of(units: Iterable[int], shares: Sequence[float]) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from attn_audit.evidence.findings import PairFinding
-from attn_audit.judge.conditions import Condition, Met, fails, named
+from attn_audit.evidence.findings import Finding, PairFinding
+from attn_audit.judge.conditions import Condition, Met, fails, in_words
 from attn_audit.judge.difference import UNFINISHED, CaseDifference, Difference, PolicyChange
 
 _MISSING = {
@@ -36,9 +36,14 @@ def newly_met(wanted: Iterable[Condition], found: Difference) -> Iterator[Met]:
 
 def _broken(changes: Iterable[PolicyChange]) -> Iterator[str]:
     for change in changes:
-        if change.after is not None and fails(change.after) and (change.before is None or not fails(change.before)):
+        if change.after is not None and fails(change.after) and _news(change.before, change.after):
             was = "new" if change.before is None else f"was {change.before.outcome}"
-            yield f"{named(change.after)} ({was})"
+            yield f"{in_words(change.after)} ({was})"
+
+
+def _news(before: Finding | None, after: Finding) -> bool:
+    """What could not be judged before and is broken now is new, too."""
+    return before is None or not fails(before) or (before.outcome, after.outcome) == ("not comparable", "broken")
 
 
 def _unsupported(case: CaseDifference) -> bool:

@@ -77,15 +77,3 @@ def unfinished(case: SealedCase) -> str:
 def notes(evidence: Evidence) -> tuple[Warn, ...]:
     """The warnings of a case but those that its verdict or a finding says as well."""
     return tuple(warning for warning in evidence.warnings if warning.code in _CODES)
-
-
-def faithfulness(evidence: Evidence) -> str:
-    """The verdict in a word or two, as the attestation has it."""
-    checks = evidence.checks
-    return "not checked" if checks is None or checks.faithfulness is None else checks.faithfulness.verdict
-
-
-def reliance(evidence: Evidence) -> str:
-    """Where the answer comes from, as the attestation has it."""
-    checks = evidence.checks
-    return "not checked" if checks is None or checks.reliance is None else checks.reliance.verdict

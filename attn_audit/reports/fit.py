@@ -58,6 +58,8 @@ def _check_contrast(evidence: Evidence) -> None:
 def _check_indices(evidence: Evidence, units: int) -> None:
     for number, group in enumerate(evidence.groups):
         _indices(group.units, units, f"groups[{number}].units")
+    for finding in evidence.findings:
+        _indices(finding.units, units, "findings.units")
     if (profile := evidence.profile) is not None:
         _indices(profile.units, units, "profile.units")
         equal(len(profile.bands), len(profile.scores), "evidence.json: profile.bands and profile.scores")

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from math import fsum
 from typing import Any
 
+from attn_audit.evidence.checked import faithfulness_of, reliance_of
 from attn_audit.evidence.findings import Finding
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.statements import Seal, SealedCase
 from attn_audit.judge.conditions import Met, fails
-from attn_audit.reports.ended import faithfulness, reliance
 from attn_audit.reports.text import LOG_COMMANDS
 
 
@@ -28,8 +28,8 @@ def case_line(case: SealedCase, evidence: Evidence | None, report: str | None) -
             "model_root": evidence.model.root,
             "method": evidence.method.model_dump(mode="json"),
             "log_probability": round(fsum(evidence.answer.base), 6),
-            "faithfulness": faithfulness(evidence),
-            "reliance": reliance(evidence),
+            "faithfulness": faithfulness_of(evidence.checks),
+            "reliance": reliance_of(evidence.checks),
             "warnings": [warning.code for warning in evidence.warnings],
             "findings": [_finding(finding) for finding in evidence.findings],
         }

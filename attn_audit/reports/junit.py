@@ -6,21 +6,24 @@ hold either, are written out, and so is the mark by which GitLab and Jenkins att
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from xml.etree import ElementTree
 
+from attn_audit.evidence.checked import faithfulness_of
 from attn_audit.evidence.findings import Finding, PairFinding
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.statements import Plan
 from attn_audit.evidence.store import Sealed
 from attn_audit.reports.checks import verdict_in_words
-from attn_audit.reports.ended import Ended, cases, faithfulness, notes, unfinished, weight
+from attn_audit.reports.ended import Ended, cases, notes, unfinished, weight
 from attn_audit.reports.findings import sentence
 from attn_audit.reports.text import code_point, one_line
 
 _LENGTH = 1_000
 _NAME = "attn-audit"
+_ATTACHED = re.compile(r"\[(?=\[)")
 
 
 def results(sealed: Sealed) -> bytes:
@@ -99,7 +102,7 @@ def _remarks(case: Ended) -> Iterator[str]:
             yield f"warning: {_in_words(finding)}"
     if case.evidence is None:
         return
-    if faithfulness(case.evidence) != "supported":
+    if faithfulness_of(case.evidence.checks) != "supported":
         yield f"faithfulness: {verdict_in_words(case.evidence)}"
     yield from (f"note: {warning.code}: {warning.sentence}" for warning in notes(case.evidence))
     if case.withheld:
@@ -129,4 +132,4 @@ def _seconds(evidence: Evidence) -> float:
 
 def _shown(text: str) -> str:
     # "[[ATTACHMENT|path]]" in a test's output makes GitLab and Jenkins offer that file.
-    return one_line(text, _LENGTH).replace("[[", code_point("[") + "[")
+    return _ATTACHED.sub(code_point("["), one_line(text, _LENGTH))

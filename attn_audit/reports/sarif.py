@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 from urllib.parse import quote
 
+from attn_audit.evidence.checked import faithfulness_of
 from attn_audit.evidence.digest import sha256
 from attn_audit.evidence.findings import Finding, PairFinding
 from attn_audit.evidence.store import Sealed
 from attn_audit.reports.checks import verdict_in_words
-from attn_audit.reports.ended import NOTES, Ended, cases, faithfulness, notes, unfinished, weight
+from attn_audit.reports.ended import NOTES, Ended, cases, notes, unfinished, weight
 from attn_audit.reports.findings import sentence
 from attn_audit.reports.text import code_point, one_line
 
@@ -121,7 +122,7 @@ def _results(case: Ended, source: str | None) -> Iterator[dict[str, Any]]:
 def _of_the_map(case: Ended, where: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if case.evidence is None:
         return
-    verdict = faithfulness(case.evidence)
+    verdict = faithfulness_of(case.evidence.checks)
     if verdict != "supported":
         # That it was not tried, or could not be told, is less than that it was tried and failed.
         level: Level = "warning" if verdict == "not supported" else "note"

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
+from attn_audit.evidence.checked import faithfulness_of, reliance_of
 from attn_audit.evidence.digest import salted_view
 from attn_audit.evidence.findings import Finding, PairFinding
 from attn_audit.evidence.statements import Seal
 from attn_audit.evidence.store import Sealed
 from attn_audit.judge.overall import Overall, overall
-from attn_audit.reports.ended import Ended, cases, faithfulness, noting_salts, reliance, unfinished, weight
+from attn_audit.reports.ended import Ended, cases, noting_salts, unfinished, weight
 from attn_audit.reports.findings import rule_in_words
 from attn_audit.reports.numbers import share
 from attn_audit.reports.text import code_point, one_line
@@ -112,8 +113,8 @@ def _case_row(case: Ended) -> tuple[str, ...]:
     return (
         code(case.id),
         "content withheld" if case.withheld else "ok",
-        faithfulness(case.evidence),
-        reliance(case.evidence),
+        faithfulness_of(case.evidence.checks),
+        reliance_of(case.evidence.checks),
         ", ".join(f"{count} {words[kind]}" for kind, count in counted.items() if count),
         code(codes, _REASON) if codes else "",
     )

@@ -19,7 +19,7 @@ from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.statements import Plan, PlannedCase, Seal, SealedCase, plan_subjects, seal_subjects
 from attn_audit.evidence.store import Measured, Readers, Sealed
 from attn_audit.evidence.trust import TrustedKey
-from attn_audit.judge.pairs import pair_findings
+from attn_audit.judge.pairs import check_pairs, pair_findings
 from attn_audit.reports import html
 from attn_audit.reports.exports import makers
 from attn_audit.reports.verify_page import verify_page
@@ -221,12 +221,16 @@ def _measured(report: Report, case_id: str) -> Measured:
 
 
 def _check_pairs(report: Report, batch: _Batch) -> None:
-    """The policies on pairs, judged again where the contents of both cases are at hand."""
-    sealed = batch.sealed
-    cases = _at_hand(report, batch).cases
+    """The policies on pairs, judged again where the contents of both cases are at hand and their numbers hold; what is
+    left of the others must not contradict itself."""
+    sealed, cases = batch.sealed, Readers[Measured]()
+    for case_id in report.cases:
+        if report.passed(case_id, "numbers"):
+            cases.add(case_id, partial(_measured, report, case_id))
+    check_pairs(sealed.pairs, cases)
     gone = {case.id for case in sealed.cases if case.status == "ok"} - set(cases)
     said = [pair for pair in sealed.pairs if pair.case_id not in gone]
-    again = list(pair_findings(cases, cases))
+    again = list(pair_findings((case.id for case in sealed.cases), cases))
     if len(said) != len(again) or any(
         _about(one) != _about(other) or (one != other and one.pair_with not in gone)
         for one, other in zip(said, again, strict=True)
@@ -264,5 +268,5 @@ def _check_pages(report: Report, batch: _Batch, asked: Asked) -> None:
             report.note("batch", name, f"view not compared: {reason}")
             continue
         with report.check("batch", name):
-            if page(sealed) != bundle.read_file(batch.out / name):
+            if sha256(page(sealed)) != bundle.digest_of(batch.out / name):
                 raise EvidenceError(f"{name} does not follow from plan, seal and evidence")
