@@ -2,6 +2,8 @@
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+# Two processes, a file of tests at a time; threads that wait for work must not keep a core from the other process.
+PYTEST := OMP_WAIT_POLICY=passive $(BIN)/pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -15,7 +17,7 @@ demo: $(STAMP) ## Audit the sample lending cases with a small real model and ver
 	@tools/demo.sh
 
 test: $(STAMP) test-packages ## Run the tests that take seconds, the real model included
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(STAMP) ## Check format, style, types and import layers
 	$(BIN)/ruff format --check .
@@ -26,7 +28,7 @@ lint: $(STAMP) ## Check format, style, types and import layers
 check: lint test ## Run lint and test
 
 check-all: lint test-packages ## Run lint and all tests, slow ones too, as CI does; a missing program fails
-	ATTN_AUDIT_REQUIRE_PROGRAMS=1 ATTN_AUDIT_EXAMPLES=2000 $(BIN)/pytest
+	ATTN_AUDIT_REQUIRE_PROGRAMS=1 ATTN_AUDIT_EXAMPLES=2000 $(PYTEST)
 
 format: $(STAMP) ## Format the code and mend what can be mended safely
 	$(BIN)/ruff format .

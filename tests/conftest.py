@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -150,18 +151,24 @@ def audit(made_audit: Any, tmp_path: Path) -> Any:
 @pytest.fixture(scope="session")
 def real_audit(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The two drivers of sample_cases/lending.yaml, who differ in their postcode, with the real model, by the installed
-    command as a CI job gives it (it ends with 10): do not change it."""
+    command as a CI job gives it (it ends with 10): do not change it. Made once for all processes of a test run."""
     import audits  # noqa: PLC0415
 
-    folder = tmp_path_factory.mktemp("real-audit")
-    private = audits.key(folder)
-    head, *cases = re.split(r"\n\n(?=  # )", (repository / "sample_cases/lending.yaml").read_text(encoding="utf-8"))
-    drivers = [case for case in cases if "- id: driver-" in case]
-    (folder / "lending.yaml").write_text("\n\n".join((head, *drivers)), encoding="utf-8")
-    command = [str(Path(sys.executable).with_name("attn-audit")), "run", "lending.yaml", "--model", "smollm2"]
-    options = ["--key", str(private), "--out", str(folder / "audit"), "--format", "html", "--fail-on", "policy"]
-    exports = ["--junit", "junit.xml", "--sarif", "results.sarif", "--csv", "results.csv", "--summary", "summary.md"]
-    whole = [*command, *options, *exports]
-    done = subprocess.run(whole, cwd=folder, capture_output=True, text=True, check=False, timeout=1800)
-    assert done.returncode == 10, done.stderr
-    return audits.Audit(Path(done.stdout.strip()), private)
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "real-audit"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "key").exists():
+            private = audits.key(folder)
+            text = (repository / "sample_cases/lending.yaml").read_text(encoding="utf-8")
+            head, *cases = re.split(r"\n+(?=  # [A-Z])", text)
+            drivers = [case for case in cases if "- id: driver-" in case]
+            (folder / "lending.yaml").write_text("\n".join((head, *drivers)), encoding="utf-8")
+            command = [str(Path(sys.executable).with_name("attn-audit")), "run", "lending.yaml", "--model", "smollm2"]
+            options = ["--key", str(private), "--out", "audit", "--format", "html", "--fail-on", "policy"]
+            exports = ["--junit", "junit.xml", "--sarif", "results.sarif", "--csv", "results.csv"]
+            whole = [*command, *options, *exports, "--summary", "summary.md"]
+            done = subprocess.run(whole, cwd=folder, capture_output=True, text=True, check=False, timeout=1800)
+            assert done.returncode == 10, done.stderr
+    return audits.Audit(folder / "audit", folder / "key")
