@@ -258,6 +258,25 @@ def test_policies_that_are_new_gone_or_changed(case: Any) -> None:
     assert "NOT COMPARABLE: nothing to judge" in shown
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "new"),
+    [
+        ("held", "broken", True),
+        ("held", "not comparable", True),
+        ("nothing matched", "broken", True),
+        ("not comparable", "broken", True),
+        ("broken", "broken", False),
+        ("broken", "not comparable", False),
+        ("not comparable", "not comparable", False),
+        ("broken", "held", False),
+    ],
+)
+def test_what_is_new_of_a_policy(case: Any, before: Any, after: Any, new: bool) -> None:
+    one, other = (case("is it", (1.0, 2.0), findings=(finding(outcome),)) for outcome in (before, after))
+    met = tuple(newly_met(conditions("policy"), difference(side({"c": one}), side({"c": other}))))
+    assert bool(met) == new
+
+
 def test_another_severity_is_a_change(case: Any) -> None:
     one = case("is it", (1.0, 2.0), findings=(finding("broken", severity="warn"),))
     other = case("is it", (1.0, 2.0), findings=(finding("broken"),))

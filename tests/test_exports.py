@@ -68,6 +68,7 @@ NASTY = (
     "::error::EVIL",
     "##[error]EVIL",
     "[[ATTACHMENT|/etc/passwd]]",
+    "[[[ATTACHMENT|/etc/passwd]]",
     "{0}",
     "=EVIL()",
     "\t",
@@ -573,7 +574,7 @@ def test_attack_40_junit_can_be_read_again(name: str, reason: str) -> None:
     assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (3, 1, 1, 1)
     text = data.decode("utf-8")
     assert text == visible(text), "no control character, nothing hidden"
-    assert "[[ATTACHMENT" not in text
+    assert "[[" not in text
 
 
 @given(HOSTILE, HOSTILE)

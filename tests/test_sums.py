@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import audits
-from attn_audit.evidence import sshsig
+from attn_audit.evidence import bundle, sshsig
+from attn_audit.evidence.digest import sha256
 from attn_audit.evidence.errors import EvidenceError, UntrustedSigner
 from attn_audit.evidence.keys import NAMESPACE, SigningKey
 from attn_audit.evidence.sums import write_sums
@@ -220,3 +221,14 @@ def test_an_unsigned_audit_has_a_list_and_no_signature(tiny_model: Path, tmp_pat
     assert (out / "SHA256SUMS").exists()
     assert not (out / "SHA256SUMS.sig").exists()
     assert "This audit is unsigned: nobody vouches for it" in (out / "VERIFY.md").read_text()
+
+
+def test_a_table_may_be_larger_than_what_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table of all pieces of a large batch: it is hashed and copied a part at a time."""
+    monkeypatch.setattr(bundle, "_FILE_LIMIT", 10)
+    (tmp_path / "results.csv").write_bytes(b"x" * 11)
+    with pytest.raises(EvidenceError, match="is larger than"):
+        bundle.read_file(tmp_path / "results.csv")
+    assert bundle.digest_of(tmp_path / "results.csv") == sha256(b"x" * 11)
+    bundle.copy_file(tmp_path / "results.csv", tmp_path / "copy.csv")
+    assert (tmp_path / "copy.csv").read_bytes() == b"x" * 11

@@ -17,14 +17,13 @@ from attn_audit.evidence import bundle
 from attn_audit.evidence.digest import canonical, parse_canonical, salted_case, salted_file, sha256
 from attn_audit.evidence.envelope import Statement, decode, open_bundle
 from attn_audit.evidence.errors import EvidenceError, Incomplete, UsageError
-from attn_audit.evidence.host import Host
+from attn_audit.evidence.host import Host, compact
 from attn_audit.evidence.identity import manifest
 from attn_audit.evidence.measured import ModelIdentity, Tool
 from attn_audit.evidence.records import Record, Sha256
 from attn_audit.evidence.statements import Plan, PlannedCase, plan_subjects
 from attn_audit.evidence.trust import own
 
-_NO_PUNCTUATION = str.maketrans("", "", "-:")
 _IN_WORDS = {
     "tool": "it was planned by version {stored.tool.version} of this program, which is version {made.tool.version}",
     "signer": "another key signed the plan, or none",
@@ -66,7 +65,7 @@ def make(order: Order, model: ModelIdentity, host: Host, *, announced: bool) -> 
     plan = _plan(order, model, salts, host.now(), announced=announced)
     stored = order.seal_up(Statement(plan_subjects(plan), plan))
     digest = sha256(stored)
-    out = order.out or Path(f"audit-{plan.created.translate(_NO_PUNCTUATION)}-{digest[:8]}")
+    out = order.out or Path(f"audit-{compact(plan.created)}-{digest[:8]}")
     if os.path.lexists(bundle.salts_file(out)):
         raise UsageError(f"{bundle.salts_file(out)} belongs to an unfinished audit; remove it, or name another folder")
     bundle.create_folder(out)

@@ -19,6 +19,7 @@ from attn_audit.evidence import bundle
 from attn_audit.evidence.envelope import Statement, sign
 from attn_audit.evidence.envelope import encode as encoded
 from attn_audit.evidence.errors import EvidenceError, NotReplayed, UsageError
+from attn_audit.evidence.host import compact
 from attn_audit.evidence.statements import Replay
 from attn_audit.host import this_host
 from attn_audit.reports.jsonlines import for_log
@@ -26,7 +27,6 @@ from attn_audit.reports.text import visible
 from attn_audit.verify import verify as verify_audit
 from attn_audit.verify.report import Report, VerifiedCase
 
-_NO_PUNCTUATION = str.maketrans("", "", "-:")
 _IN_WORDS = {
     "identical": "the same numbers to the last recorded digit",
     "within tolerance": "the same numbers within the tolerance",
@@ -77,7 +77,7 @@ def replay(
         )
     result = again.result(measured, located, None if signing is None else signing.signer, host)
     if signing is not None:
-        out = out or Path(f"replay-{result.created.translate(_NO_PUNCTUATION)}.sigstore.json")
+        out = out or Path(f"replay-{compact(result.created)}.sigstore.json")
         named = again.subjects(measured, {case_id: _attestation(path, case_id) for case_id in found})
         bundle.write_file(out, sign(encoded(Statement(named, result)), signing))
         advise(f"signed result: {out}")

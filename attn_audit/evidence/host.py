@@ -29,6 +29,12 @@ class Host:
         return self.entropy(32).hex()
 
 
+def compact(time: str) -> str:
+    """A recorded time as file names take it: ``20261126T090000Z``."""
+    return time.translate(_WITHOUT_MARKS)
+
+
+_WITHOUT_MARKS = str.maketrans("", "", "-:")
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from attn_audit.evidence.host import compact
 from attn_audit.evidence.statements import Plan, Redaction, Seal, last_change
 from attn_audit.reports.templates import render
-
-_NO_PUNCTUATION = str.maketrans("", "", "-:T")
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ def verify_page(plan: Plan, seal: Seal, withheld: Sequence[Redaction], *, alone:
     signer, time = last_change(seal, withheld)
     values = {
         "signer": seal.signer,
-        "sums": _Signed("" if signer is None else signer.principal, time.translate(_NO_PUNCTUATION)),
+        "sums": _Signed("" if signer is None else signer.principal, compact(time).replace("T", "")),
         "others": tuple({one.signer.key_id: one.signer for one in withheld if one.signer != seal.signer}.values()),
         "planned": len(plan.cases),
         "ok": seal.ok,
