@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,11 +29,13 @@ def conclude(finished: Finished, view: str, signed: bool, key: Path | None) -> N
     """How each case ended, and what to type next."""
     table = Table("case", "status", "policies", "report", box=None, pad_edge=False)
     evidence = stored_evidence(finished.out, finished.seal)
+    paired: dict[str, list[Finding]] = defaultdict(list)
+    for pair in finished.seal.pairs:
+        paired[pair.case_id].append(pair)
     for case in finished.seal.cases:
         where = str(finished.out / bundle.CASES / case.id / f"report.{view}") if case.status == "ok" else "-"
         own = evidence[case.id].findings if case.status == "ok" else ()
-        found = (*own, *(pair for pair in finished.seal.pairs if pair.case_id == case.id))
-        table.add_row(case.id, case.status, _counted(found), Text(where, overflow="fold"))
+        table.add_row(case.id, case.status, _counted((*own, *paired[case.id])), Text(where, overflow="fold"))
     stderr().print(table)
     if not signed:
         advise("this audit is UNSIGNED: nobody vouches for it; give --key FILE to sign (attn-audit keygen makes one)")
@@ -58,7 +60,7 @@ def require(finished: Finished, model_root: str, found: Sequence[Met], unwritten
 
 
 def _counted(findings: Sequence[Finding]) -> str:
-    """``1 of 3 broken``, or what else became of the policies of a case."""
+    """``3 hold``, or ``of 3: 1 broken`` and what else became of the policies of a case."""
     if not findings:
         return "-"
     outcomes = Counter(finding.outcome for finding in findings)
