@@ -61,11 +61,14 @@ def term(text: str) -> regex.Pattern[str]:
 
 
 def _spelled(word: str) -> str:
-    """A word in any canonically equivalent spelling: of each letter as many accents composed with it as can be."""
-    return "".join(
-        _either(unicodedata.normalize("NFC", letter[:at]) + letter[at:] for at in range(len(letter) + 1))
-        for letter in regex.findall(r"\X", unicodedata.normalize("NFD", word))
-    )
+    """A word in any canonically equivalent spelling: as it stands, and of each letter as many accents composed with it
+    as can be."""
+    return "".join(_either((letter, *_composed(letter))) for letter in regex.findall(r"\X", word))
+
+
+def _composed(letter: str) -> Iterator[str]:
+    apart = unicodedata.normalize("NFD", letter)
+    return (unicodedata.normalize("NFC", apart[:at]) + apart[at:] for at in range(len(apart) + 1))
 
 
 def _either(spellings: Iterable[str]) -> str:
