@@ -53,8 +53,9 @@ def require(finished: Finished, model_root: str, found: Sequence[Met], unwritten
     if found:
         for sentence in incomplete:
             complain(sentence)
+        places = "one place" if len(found) == 1 else f"{len(found)} places"
         more = f", of which {_SAID} are named" if len(found) > _SAID else ""
-        raise ConditionMet(f"what --fail-on names was found in {len(found)} places{more}; the audit is whole and kept")
+        raise ConditionMet(f"what --fail-on names was found in {places}{more}; the audit is whole and kept")
     if incomplete:
         raise Incomplete("; ".join(incomplete))
 
