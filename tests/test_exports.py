@@ -37,7 +37,7 @@ from attn_audit.judge.warnings import WARNINGS
 from attn_audit.redact import redact
 from attn_audit.reports import jsonlines, junit, sarif, summary, table
 from attn_audit.reports.exports import makers
-from attn_audit.reports.text import for_log, visible
+from attn_audit.reports.text import visible, without_commands
 from command_line import completed as command
 
 SCHEMA = json.loads((Path(__file__).parent / "data/sarif-2.1.0.schema.json").read_text("utf-8"))
@@ -652,10 +652,10 @@ def test_attack_42_long_white_space_takes_no_time(text: str) -> None:
 
 @given(HOSTILE)
 def test_attack_41_no_line_of_a_log_is_a_command(text: str) -> None:
-    shown = for_log(text)
+    shown = without_commands(visible(text))
     assert "::" not in shown, "wherever it stands: a table may fold the text before it"
     assert not re.search(r"##\w*\[|section_(start|end):", shown, re.ASCII | re.IGNORECASE)
-    assert for_log(shown) == shown
+    assert without_commands(visible(shown)) == shown
     assert shown == visible(shown)
 
 
@@ -675,7 +675,7 @@ def test_attack_41_no_line_of_a_log_is_a_command(text: str) -> None:
     ],
 )
 def test_attack_41_commands_are_written_out(text: str, shown: str) -> None:
-    assert for_log(text) == shown
+    assert without_commands(visible(text)) == shown
 
 
 # -- all of them ------------------------------------------------------------------------------------------------------

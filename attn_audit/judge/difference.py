@@ -15,13 +15,14 @@ from typing import Literal
 
 from attn_audit.evidence.checked import faithfulness_of
 from attn_audit.evidence.findings import Finding, PairFinding
-from attn_audit.evidence.measured import Evidence, Method, Signer
+from attn_audit.evidence.measured import Evidence, Signer
 from attn_audit.evidence.records import Content
 from attn_audit.evidence.statements import Plan
 from attn_audit.evidence.store import Measured
 from attn_audit.judge.conditions import fails
+from attn_audit.judge.method import differences
 from attn_audit.judge.movement import LEAST, Both, Moved, compared
-from attn_audit.judge.policies import own_answer
+from attn_audit.judge.policies import contrast_text, own_answer
 from attn_audit.judge.relevance import DECIMALS
 
 Status = Literal["finished", "withheld", "failed", "skipped", "not there"]
@@ -260,7 +261,7 @@ def _outcome(finding: Finding | None) -> tuple[str, str] | None:
 def _texts(first: Measured, second: Measured) -> Texts:
     contents, evidence = (first[0], second[0]), (first[1], second[1])
     answers = own_answer(contents[0]), own_answer(contents[1])
-    differs = method_differences(evidence[0].method, evidence[1].method)
+    differs = differences(evidence[0].method, evidence[1].method)
     if (evidence[0].contrast is None) != (evidence[1].contrast is None):
         differs += ("contrast",)
     found = () if differs else tuple(compared(first, second))
@@ -271,20 +272,11 @@ def _texts(first: Measured, second: Measured) -> Texts:
         answers=answers,
         same_answer=answers[0].strip() == answers[1].strip(),
         same_explained=contents[0].answer.text.strip() == contents[1].answer.text.strip(),
-        same_contrast=_contrast(contents[0]) == _contrast(contents[1]),
+        same_contrast=contrast_text(contents[0]) == contrast_text(contents[1]),
         differs=differs,
         pieces=tuple(sorted((one for one in found if one is not None), key=lambda one: -abs(one.change))),
         unmeasured=sum(one is None for one in found),
     )
-
-
-def method_differences(one: Method, other: Method) -> tuple[str, ...]:
-    """The names of what was measured otherwise. Where both effects were measured, the map is that of the total one."""
-    values = [
-        {**method.model_dump(exclude={"default"}), "effect": "total" if method.effect == "both" else method.effect}
-        for method in (one, other)
-    ]
-    return tuple(name for name in values[0] if values[0][name] != values[1][name])
 
 
 def _changed_messages(one: Content, other: Content) -> tuple[int, ...]:
@@ -300,7 +292,3 @@ def _changed_fields(one: Content, other: Content) -> tuple[str, ...]:
         for content in (one, other)
     ]
     return tuple(name for name in values[0] if name not in {"id", "messages"} and values[0][name] != values[1][name])
-
-
-def _contrast(content: Content) -> str | None:
-    return None if content.contrast is None else content.contrast.text.strip()

@@ -1,4 +1,5 @@
-"""The method of a measurement in a few words, the same on paper, in the terminal and in the list of checks."""
+"""The method of a measurement in a few words, the same on paper, in the terminal and in the list of checks; and what
+tells two of them apart."""
 
 from __future__ import annotations
 
@@ -32,3 +33,12 @@ def in_words(method: Method) -> str:
         first, stop = method.layers
         where = f"layer {first} only" if stop == first + 1 else f"layers {first} to {stop - 1} only"
     return f"{_OPERATORS[method.operator].format(factor=method.factor)} in {where}, {_EFFECTS[method.effect]}"
+
+
+def differences(one: Method, other: Method) -> tuple[str, ...]:
+    """The names of what was measured otherwise. Where both effects were measured, the map is that of the total one."""
+    values = [
+        {**method.model_dump(exclude={"default"}), "effect": "total" if method.effect == "both" else method.effect}
+        for method in (one, other)
+    ]
+    return tuple(name for name in values[0] if values[0][name] != values[1][name])

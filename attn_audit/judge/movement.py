@@ -10,7 +10,7 @@ from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.store import Measured
 from attn_audit.judge.alignment import Aligned, align
 from attn_audit.judge.policies import share_of
-from attn_audit.judge.relevance import DECIMALS, positive_share, ranking, told_apart
+from attn_audit.judge.relevance import DECIMALS, places, positive_share, told_apart
 
 LEAST = 0.0005  # of a share: what a view writes as a tenth of a percentage point or more
 T = TypeVar("T")
@@ -53,10 +53,9 @@ class _Map:
 
 def _map(evidence: Evidence) -> _Map:
     values = told_apart(evidence)
-    supporting = (unit for unit in ranking(values) if (values[unit] or 0.0) > 0)
     return _Map(
         shares=positive_share(values),
-        places={unit: place for place, unit in enumerate(supporting, start=1)},
+        places=places(values),
         measured=frozenset(unit for unit, value in enumerate(values) if value is not None),
     )
 

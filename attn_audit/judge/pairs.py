@@ -9,7 +9,7 @@ from attn_audit.evidence.findings import PairFinding, Rule
 from attn_audit.evidence.records import Policy
 from attn_audit.evidence.store import Measured
 from attn_audit.judge.alignment import align
-from attn_audit.judge.policies import differences, outcome, own_answer, share_of
+from attn_audit.judge.policies import contrast_text, other_method, outcome, own_answer, share_of, within
 from attn_audit.judge.relevance import positive_share, told_apart
 
 NOT_FINISHED: tuple[str, ...] = ("the other case is not finished",)
@@ -34,17 +34,13 @@ def check_pairs(pairs: Iterable[PairFinding], cases: Mapping[str, Measured]) -> 
         names = [rule.rule for rule in pair.rules]
         allowed = ([],) if pair.differs == NOT_FINISHED else (["same_answer"], ["same_answer", "similar_map"])
         similar = [rule for rule in pair.rules if rule.rule == "similar_map"]
-        follows = all(rule.held == _within(rule.found, rule.limit) for rule in similar)
+        follows = all(rule.held == within(rule.found, rule.limit) for rule in similar)
         if pair.case_id in cases:
             tolerances = {one.name: one.tolerance for one in cases[pair.case_id][0].case.policies}
             follows = follows and all(rule.limit == tolerances.get(pair.policy) for rule in similar)
         became = outcome(pair.rules, pair.differs, unmatched=False)
         if pair.units or names not in allowed or not follows or pair.outcome != became:
             raise EvidenceError("what became of a policy on a pair does not follow from what was found")
-
-
-def _within(found: float | None, limit: float | None) -> bool:
-    return found is not None and limit is not None and found <= limit
 
 
 def _finding(policy: Policy, pair_with: str, one: Measured, other: Measured | None) -> PairFinding:
@@ -69,17 +65,12 @@ def _finding(policy: Policy, pair_with: str, one: Measured, other: Measured | No
 
 def _differs(policy: Policy, one: Measured, other: Measured) -> tuple[str, ...]:
     """Why the two maps cannot be compared, or not with the tolerance."""
-    named = dict.fromkeys(name for _, found in (one, other) for name in differences(policy.method, found.method))
+    named = dict.fromkeys(name for _, found in (one, other) for name in other_method(policy.method, found.method))
     if one[0].answer.text.strip() != other[0].answer.text.strip():
         named["answer"] = None
-    if _contrast(one) != _contrast(other):
+    if contrast_text(one[0]) != contrast_text(other[0]):
         named["contrast"] = None
     return tuple(named)
-
-
-def _contrast(measured: Measured) -> str | None:
-    contrast = measured[0].contrast
-    return None if contrast is None else contrast.text.strip()
 
 
 def _similar(tolerance: float, one: Measured, other: Measured) -> Rule:

@@ -15,8 +15,9 @@ from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.findings import Finding, FindingOutcome, Rule
 from attn_audit.evidence.measured import Evidence, Method, Unit
 from attn_audit.evidence.records import Case, Content, Limits, Policy, PolicyMethod, Span
+from attn_audit.judge.method import differences
 from attn_audit.judge.places import Places
-from attn_audit.judge.relevance import DECIMALS, Values, positive_share, ranking, told_apart
+from attn_audit.judge.relevance import DECIMALS, Values, places, positive_share, told_apart
 
 
 def findings(content: Content, evidence: Evidence) -> tuple[Finding, ...]:
@@ -46,20 +47,15 @@ def own_answer(content: Content) -> str:
     return content.answer.text if content.own_answer is None else content.own_answer
 
 
-def differences(wanted: PolicyMethod, measured: Method) -> tuple[str, ...]:
+def contrast_text(content: Content) -> str | None:
+    """The answer that did not come, as two cases compare it; None where the case names none."""
+    return None if content.contrast is None else content.contrast.text.strip()
+
+
+def other_method(wanted: PolicyMethod, measured: Method) -> tuple[str, ...]:
     """What was measured otherwise than the policy's numbers are of, by the names of the settings."""
-    band = None if measured.layers is None else "{}:{}".format(*measured.layers)
-    # Where both effects were measured, the map is that of the total one.
-    effect = "total" if measured.effect == "both" else measured.effect
-    pairs = {
-        "operator": (wanted.operator, measured.operator),
-        "factor": (wanted.factor, measured.factor),
-        "effect": (wanted.effect, effect),
-        "layers": (_band(wanted.layers), _band(band)),
-        "units": (wanted.units, measured.units),
-        "effort": ("full", measured.effort),
-    }
-    return tuple(name for name, (one, other) in pairs.items() if one != other)
+    layers = None if wanted.layers is None else tuple(int(layer) for layer in wanted.layers.split(":"))
+    return differences(Method.model_validate({**dict(wanted), "layers": layers, "default": False}), measured)
 
 
 def outcome(rules: Iterable[Rule], differs: Sequence[str], *, unmatched: bool) -> FindingOutcome:
@@ -114,7 +110,7 @@ def share_of(units: Iterable[int], shares: Sequence[float]) -> float:
 def _finding(policy: Policy, content: Content, evidence: Evidence) -> Finding:
     limits = {name: limit for name, limit in policy.limits if limit is not None}
     units = units_of(policy, content.case, evidence.units) if limits else ()
-    differs = differences(policy.method, evidence.method) if limits else ()
+    differs = other_method(policy.method, evidence.method) if limits else ()
     judged = {} if differs or not units else limits
     rules = (*(_ruled(name, limit, units, evidence) for name, limit in judged.items()), *_answered(policy, content))
     return Finding(
@@ -155,10 +151,9 @@ def _share(units: Sequence[int], values: Values) -> float | None:
 
 
 def _place(units: Sequence[int], values: Values) -> float | None:
-    """The best place of the units among those that supported the answer, from 1; None: none of them did."""
-    supporting = (index for index in ranking(values) if (values[index] or 0.0) > 0)
-    wanted = frozenset(units)
-    return next((float(place) for place, index in enumerate(supporting, start=1) if index in wanted), None)
+    """The best place of the units; None: none of them supported the answer."""
+    found = places(values)
+    return min((float(found[index]) for index in units if index in found), default=None)
 
 
 def _effect(units: Sequence[int], values: Values) -> float | None:
@@ -178,12 +173,9 @@ def _below(found: float | None, limit: float | None) -> bool:
     return found is None or (limit is not None and found > limit)
 
 
-def _within(found: float | None, limit: float | None) -> bool:
+def within(found: float | None, limit: float | None) -> bool:
+    """Whether something was found, and not more than the limit."""
     return found is not None and limit is not None and found <= limit
-
-
-def _band(layers: str | None) -> tuple[int, ...] | None:
-    return None if layers is None else tuple(int(layer) for layer in layers.split(":"))
 
 
 _Measure = Callable[[Sequence[int], Values], float | None]
@@ -191,6 +183,6 @@ _MEASURES: dict[str, tuple[_Measure, Callable[[float | None, float | None], bool
     "max_share": (_share, _at_most),
     "min_share": (_share, _at_least),
     "not_in_top": (_place, _below),
-    "must_be_in_top": (_place, _within),
+    "must_be_in_top": (_place, within),
     "max_effect": (_effect, _at_most),
 }

@@ -57,6 +57,12 @@ def ranking(values: Values) -> tuple[int, ...]:
     return tuple(index for value, index in sorted(measured, key=lambda one: (-one[0], one[1])))
 
 
+def places(values: Values) -> dict[int, int]:
+    """Unit (index) -> its place among those that supported the answer, from 1; the others have none."""
+    supporting = (index for index in ranking(values) if (values[index] or 0.0) > 0)
+    return {index: place for place, index in enumerate(supporting, start=1)}
+
+
 def highest(values: Values) -> tuple[int, ...]:
     """The units (indices) at the top of the ranking that further measurements look into."""
     return ranking(values)[:HIGHEST]

@@ -17,15 +17,14 @@ from rich.table import Table
 from rich.text import Text
 
 from attn_audit.judge.difference import Difference
+from attn_audit.reports.diff_pieces import PieceRow, Quoted
 from attn_audit.reports.diff_view import (
     SHARES,
     UNCHECKED,
     ApartRow,
     CaseView,
     DiffView,
-    PieceRow,
     PolicyRow,
-    Quoted,
     SideRow,
     diff_view,
 )

@@ -5,12 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 from attn_audit.evidence.findings import Finding, PairFinding
-from attn_audit.evidence.measured import Unit
-from attn_audit.evidence.records import Content, Span
 from attn_audit.judge.conditions import fails
 from attn_audit.judge.difference import (
     CaseDifference,
@@ -20,23 +17,19 @@ from attn_audit.judge.difference import (
     PolicyChange,
     Texts,
 )
-from attn_audit.judge.movement import Both, Moved
+from attn_audit.judge.movement import Both
+from attn_audit.reports.diff_pieces import NONE, PieceRow, piece_rows
 from attn_audit.reports.findings import sentence
-from attn_audit.reports.numbers import nats, points, probability, share
-from attn_audit.reports.spans import Characters
+from attn_audit.reports.numbers import nats, probability
 from attn_audit.reports.text import exact
 
-NONE = "–"
 UNCHECKED = "digests agree in both; signatures are not checked here: run attn-audit verify on each with a key you trust"
 SHARES = (
     "Share: of the positive relevance of its own audit, so that two models can be compared; their nats cannot. "
     "Place: among the pieces that supported the answer. A share says what the answer hung on, not why, and is no "
     "proof of cause."
 )
-PieceKind = Literal["same text", "other text", "new", "gone"]
 _FACTS = {"model": "Model", "model root": "Model root", "quantisation": "Quantisation", "tool": "Made by"}
-_BETWEEN = " … "
-_JOINED = 12  # characters without a letter that may stand between two words of one passage
 
 
 @dataclass(frozen=True)
@@ -59,28 +52,6 @@ class PolicyRow:
     bad: bool
     case_id: str
     pair_with: str
-
-
-@dataclass(frozen=True)
-class Quoted:
-    """A piece, or a passage of several, as one input has it: its name where the case gives one, and the words around a
-    short text."""
-
-    name: str
-    before: str
-    text: str
-    after: str
-
-
-@dataclass(frozen=True)
-class PieceRow:
-    """A piece that moved; of equal texts ``quoted`` holds the second alone, else each that there is."""
-
-    kind: PieceKind
-    change: str
-    shares: Both[str]
-    places: Both[str]
-    quoted: tuple[tuple[str, Quoted], ...]
 
 
 @dataclass(frozen=True)
@@ -232,7 +203,7 @@ def _case(case: CaseDifference, texts: Texts, top: int) -> CaseView:
         policies=policy_rows(case.policies),
         notes=(*_warned(case), *_notes(texts)),
         differs=", ".join(texts.differs),
-        pieces=_pieces(texts, texts.moved[:top]),
+        pieces=piece_rows(texts, texts.moved[:top]),
         moved=len(texts.moved),
     )
 
@@ -285,67 +256,3 @@ def _notes(texts: Texts) -> tuple[str, ...]:
     if texts.unmeasured:
         notes.append(f"Pieces that only one of the audits measured, not compared: {texts.unmeasured}.")
     return tuple(notes)
-
-
-# -- pieces -----------------------------------------------------------------------------------------------------------
-
-
-def _pieces(texts: Texts, moved: Sequence[Moved]) -> tuple[PieceRow, ...]:
-    quoting = [_Quoting(content, evidence.units) for content, evidence in texts.measured]
-    return tuple(_piece(one, quoting) for one in moved)
-
-
-def _piece(moved: Moved, quoting: Sequence[_Quoting]) -> PieceRow:
-    aligned = moved.aligned
-    sides = [(side, units) for side, units in zip("AB", (aligned.first, aligned.second), strict=True) if units]
-    quoted = [(side, quoting["AB".index(side)].of(units)) for side, units in sides]
-    kind: PieceKind = "same text" if aligned.same else "other text"
-    if len(sides) == 1:
-        kind = "gone" if sides[0][0] == "A" else "new"
-    return PieceRow(
-        kind=kind,
-        change=points(moved.change),
-        shares=(_share(moved.shares[0]), _share(moved.shares[1])),
-        places=(_place(moved.places[0]), _place(moved.places[1])),
-        quoted=tuple([("", quoted[-1][1])] if kind == "same text" else quoted),
-    )
-
-
-def _share(value: float | None) -> str:
-    return NONE if value is None else share(value)
-
-
-def _place(value: int | None) -> str:
-    return NONE if value is None else str(value)
-
-
-class _Quoting:
-    """The pieces of one input as text."""
-
-    def __init__(self, content: Content, units: Sequence[Unit]) -> None:
-        self._units = units
-        self._characters = [Characters(message.content) for message in content.case.messages]
-
-    def of(self, units: Sequence[int]) -> Quoted:
-        """One piece, or a passage. Words of a passage are joined where nothing but marks stands between them."""
-        names = dict.fromkeys(f"{one.kind} {one.name}" for unit in units if (one := self._units[unit]).name is not None)
-        spans = sorted(
-            (span for unit in units for span in self._units[unit].spans), key=lambda one: (one.message, one.start)
-        )
-        runs = self._runs(spans)
-        name = ", ".join(names)
-        if len(runs) == 1:
-            found = self._characters[runs[0].message].extract_in_context(runs[0].start, runs[0].end)
-            return Quoted(name, found.before, found.text, found.after)
-        every = (self._characters[run.message].extract(run.start, run.end).text for run in runs)
-        return Quoted(name, "", _BETWEEN.join(every), "")
-
-    def _runs(self, spans: Sequence[Span]) -> list[Span]:
-        runs = list(spans[:1])
-        for last, span in pairwise(spans):
-            between = self._characters[last.message].text[last.end : span.start]
-            if last.message == span.message and len(between) <= _JOINED and not any(map(str.isalnum, between)):
-                runs[-1] = Span(message=span.message, start=runs[-1].start, end=max(runs[-1].end, span.end))
-            else:
-                runs.append(span)
-        return runs

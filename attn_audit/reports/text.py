@@ -44,14 +44,9 @@ def visible(text: str) -> str:
     return _HIDDEN.sub(lambda found: code_point(found.group()), text)
 
 
-def for_log(text: str) -> str:
-    """The text as ``visible`` shows it, for a stream that a CI system reads (attack 41): one character of whatever such
-    a system could take for a command is written out as its code point, too."""
-    return without_commands(visible(text))
-
-
 def without_commands(text: str) -> str:
-    """The same for a text that is written as it stands otherwise."""
+    """The text as a stream that a CI system reads may hold it (attack 41): one character of whatever such a system
+    could take for a command is written out as its code point."""
     return LOG_COMMANDS.sub(lambda found: code_point(found.group()), text)
 
 
