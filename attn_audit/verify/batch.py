@@ -230,7 +230,7 @@ def _check_pairs(report: Report, batch: _Batch) -> None:
     check_pairs(sealed.pairs, cases)
     gone = {case.id for case in sealed.cases if case.status == "ok"} - set(cases)
     said = [pair for pair in sealed.pairs if pair.case_id not in gone]
-    again = list(pair_findings((case.id for case in sealed.cases), cases))
+    again = list(pair_findings((case.id for case in sealed.cases if case.id in report.paired), cases))
     if len(said) != len(again) or any(
         _about(one) != _about(other) or (one != other and one.pair_with not in gone)
         for one, other in zip(said, again, strict=True)

@@ -54,6 +54,8 @@ def verify_case(report: Report, folder: Path, trusted: tuple[TrustedKey, ...], a
         case, digests = VerifiedCase(content, evidence, opened.key), dict(opened.statement.subjects)
         report.cases.add(name, partial(_again, folder, digests, opened.key))
         report.evidence.add(name, partial(_evidence_again, folder, digests))
+        if any(policy.pair_with is not None for policy in content.case.policies):
+            report.paired.add(name)
     if name not in report.cases:
         return
     with report.check(name, "summary"):

@@ -46,12 +46,14 @@ class Check:
 @dataclass
 class Report:
     """The checks so far, the cases whose every byte was accounted for, those whose content is withheld, and what was
-    measured of either; by id, and read again when they are asked for: a batch may have more than the memory holds."""
+    measured of either; by id, and read again when they are asked for: a batch may have more than the memory holds.
+    ``paired``: the cases that state a policy on a pair, so that the others need not be read again for it."""
 
     checks: list[Check] = field(default_factory=list)
     cases: Readers[VerifiedCase] = field(default_factory=Readers)
     withheld: dict[str, WithheldCase] = field(default_factory=dict)
     evidence: Readers[Evidence] = field(default_factory=Readers)
+    paired: set[str] = field(default_factory=set)
     _outcomes: dict[tuple[str, str], bool] = field(default_factory=dict)
     _details: set[str] = field(default_factory=set)
 
