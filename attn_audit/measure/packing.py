@@ -1,15 +1,17 @@
-"""Weights in the order in which the processor's own matrix product reads them, where that is measured to be faster.
+"""Weights in the order in which the processor's own matrix product reads them.
 
-On some processors oneDNN's product over packed weights takes half the time of torch's default for float32, on others a
-tenth less, on others nothing is gained. torch offers it to its compiler only, as two operators of ``torch.ops.mkldnn``;
-this file is all that knows of them. Without them, and for small models, everything stays as it is.
+On some x86-64 processors oneDNN's product over packed weights takes half the time of torch's default for float32, on
+others nine tenths, on others nothing is gained. torch offers it to its compiler only, as two operators of
+``torch.ops.mkldnn``; this file is all that knows of them. Without them, and for small models, everything stays as it
+is. What is packed depends on the model and the kind of processor alone, never on a trial: the last digits hang on it,
+and two runs on one machine must agree.
 """
 
 from __future__ import annotations
 
-import time
+import platform
 from collections import Counter
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,35 +21,43 @@ from torch.nn import Linear
 from attn_audit.judge.probe import TOLERANCE
 from attn_audit.measure.probe import random_ids
 
-_WORTH_IT = 1.05  # times faster, at least
-_ROWS = 512  # of the trial products; a pass over six suppressed pieces has about as many
-_TRIALS = 9
 _TOKENS = 64  # random ones, on which the packed network must agree with the plain one
 _SMALL = 20_000_000  # weights: a model below this is as fast either way, and stays the same to the last bit
+_PROCESSORS = ("x86_64", "AMD64")  # elsewhere oneDNN may have no fast product of its own
 
 
 def pack(network: Any) -> bool:
-    """Pack the weights of all linear layers but tied ones, if that is faster here; whether it was done."""
+    """Pack the weights of all linear layers but tied ones, where that may be faster; whether it was done."""
     layers = _packable(network)
-    if sum(layer.weight.numel() for layer in layers) < _SMALL or not _is_faster(layers):
-        return False
-    return pack_all(network)
+    large = sum(layer.weight.numel() for layer in layers) >= _SMALL
+    return large and platform.machine() in _PROCESSORS and pack_all(network)
 
 
 def pack_all(network: Any) -> bool:
-    """Pack without a trial; undone, and False, where the network then answers otherwise (a layer whose weights are
-    read by more than its own product)."""
-    layers = _packable(network)
+    """Pack whatever the size; undone, and False, where the network then answers otherwise (a layer whose weights are
+    read by more than its own product). The weights exist once at any time, but for one layer's."""
     before = _logits(network)
-    for layer in layers:
-        layer.forward = _packed(layer)  # type: ignore[method-assign, assignment]
-    if not (_logits(network) - before).abs().max().item() <= TOLERANCE:
-        for layer in layers:
-            del layer.forward
-        return False
-    for layer in layers:  # the weights exist once, packed; what asks for their shape or type is still answered
-        layer.weight.data = layer.weight.new_zeros(()).expand(layer.weight.shape)
-    return True
+    packed = [(layer, _pack(layer)) for layer in _packable(network)]
+    if (_logits(network) - before).abs().max().item() <= TOLERANCE:
+        return True
+    for layer, weight in packed:
+        del layer.forward
+        layer.weight.data = weight.to_dense()
+    return False
+
+
+def _pack(layer: Linear) -> Tensor:
+    """The packed weight, which the layer uses from here on; what asks its own for shape or type is still answered."""
+    weight: Tensor = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), None)
+    layer.forward = partial(_forward, weight, layer.bias)  # type: ignore[method-assign]
+    layer.weight.data = layer.weight.new_zeros(()).expand(layer.weight.shape)
+    return weight
+
+
+def _forward(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
+    if torch.is_grad_enabled():
+        return _Product.apply(x, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
+    return _product(x, weight, bias)
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -68,18 +78,6 @@ class _Product(torch.autograd.Function):
         return grads[0] @ ctx.weight.to_dense(), None, None
 
 
-def _packed(layer: Linear) -> Callable[[Tensor], Tensor]:
-    weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), None)
-    bias = layer.bias
-
-    def forward(x: Tensor) -> Tensor:
-        if torch.is_grad_enabled():
-            return _Product.apply(x, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
-        return _product(x, weight, bias)
-
-    return forward
-
-
 def _packable(network: Any) -> list[Linear]:
     """Linear layers in float32 on the processor whose weights nothing else shares; none where torch lacks the
     operators."""
@@ -95,31 +93,6 @@ def _packable(network: Any) -> list[Linear]:
         and module.weight.device.type == "cpu"
         and shared[id(module.weight)] == 1
     ]
-
-
-def _is_faster(layers: list[Linear]) -> bool:
-    """By a trial on each shape, weighted by how often it stands in the model. On one thread, as most passes of a sweep
-    run: there the ratio of two kernels hardly varies from load to load."""
-    counts = Counter(layer.weight.shape for layer in layers)
-    samples = {layer.weight.shape: layer for layer in layers}
-    plain, packed = 0.0, 0.0
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.inference_mode():
-        for shape, layer in samples.items():
-            x, other = torch.ones(_ROWS, shape[1]), _packed(layer)
-            trials = [(_seconds(layer, x), _seconds(other, x)) for _ in range(_TRIALS)]
-            one, two = (min(times) for times in zip(*trials, strict=True))
-            plain += counts[shape] * one
-            packed += counts[shape] * two
-    torch.set_num_threads(threads)
-    return plain >= _WORTH_IT * packed
-
-
-def _seconds(product: Callable[[Tensor], Tensor], x: Tensor) -> float:
-    began = time.perf_counter()
-    product(x)
-    return time.perf_counter() - began
 
 
 def _logits(network: Any) -> Tensor:
