@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -13,6 +12,7 @@ from typing import Any, get_args
 import jsonschema
 import pytest
 import typer
+from schemas import schemas
 
 import audits
 from attn_audit.cases import SETTINGS, read_cases
@@ -37,10 +37,6 @@ from attn_audit.evidence.settings import ENVIRONMENT_PREFIX, Settings
 from attn_audit.host import WITH_VALUE, WITHOUT_VALUE
 from attn_audit.judge.warnings import WARNINGS
 from attn_audit.verify.report import CHANGED, NOT_AS_PLANNED, OTHER_MODEL, UNTRUSTED
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
-
-from schemas import schemas
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -4,35 +4,53 @@ tells two of them apart."""
 from __future__ import annotations
 
 from attn_audit.evidence.measured import Method
+from attn_audit.words import noted, say, translated
 
 _OPERATORS = {
-    "knockout": "hidden from the model's attention",
-    "soft": "weakened in the model's attention by adding the logarithm of {factor:g}",
-    "shifted": "weakened in the model's attention by scaling its scores with {factor:g}",
+    "knockout": noted("hidden from the model's attention"),
+    "soft": noted("weakened in the model's attention by adding the logarithm of %(factor)s"),
+    "shifted": noted("weakened in the model's attention by scaling its scores with %(factor)s"),
 }
-_EFFECT_NAMES = {"total": "total effect", "direct": "direct effect", "both": "total and direct effect"}
+_EFFECT_NAMES = {
+    "total": noted("total effect"),
+    "direct": noted("direct effect"),
+    "both": noted("total and direct effect"),
+}
 _EFFECTS = {
-    "total": "for every later position of prompt and answer",
-    "direct": "only for the positions that predict the answer",
-    "both": "for every later position of prompt and answer, and beside it for those alone that predict the answer",
+    "total": noted("for every later position of prompt and answer"),
+    "direct": noted("only for the positions that predict the answer"),
+    "both": noted(
+        "for every later position of prompt and answer, and beside it for those alone that predict the answer"
+    ),
 }
 
 
 def described(method: Method) -> str:
     """Names and values: ``soft 0.1, direct effect, layers 4:8, units: word``."""
-    factor = "" if method.factor is None else f" {method.factor:g}"
-    layers = "" if method.layers is None else f", layers {method.layers[0]}:{method.layers[1]}"
-    effort = "" if method.effort == "full" else f", {method.effort}"
-    return f"{method.operator}{factor}, {_EFFECT_NAMES[method.effect]}{layers}, units: {method.units}{effort}"
+    operator = method.operator if method.factor is None else f"{method.operator} {method.factor:g}"
+    parts = [operator, translated(_EFFECT_NAMES[method.effect])]
+    if method.layers is not None:
+        parts.append(say("layers %(first)s:%(stop)s", first=method.layers[0], stop=method.layers[1]))
+    parts.append(say("units: %(units)s", units=method.units))
+    return ", ".join(parts if method.effort == "full" else [*parts, method.effort])
 
 
 def in_words(method: Method) -> str:
     """What happened to a piece: ``hidden from the model's attention in every layer, for every later position ...``."""
-    where = "every layer"
-    if method.layers is not None:
-        first, stop = method.layers
-        where = f"layer {first} only" if stop == first + 1 else f"layers {first} to {stop - 1} only"
-    return f"{_OPERATORS[method.operator].format(factor=method.factor)} in {where}, {_EFFECTS[method.effect]}"
+    factor = "" if method.factor is None else f"{method.factor:g}"
+    done = say(_OPERATORS[method.operator], factor=factor)
+    return say(
+        "%(done)s in %(layers)s, %(reach)s", done=done, layers=_layers(method), reach=say(_EFFECTS[method.effect])
+    )
+
+
+def _layers(method: Method) -> str:
+    if method.layers is None:
+        return say("every layer")
+    first, stop = method.layers
+    if stop == first + 1:
+        return say("layer %(layer)s only", layer=first)
+    return say("layers %(first)s to %(last)s only", first=first, last=stop - 1)
 
 
 def differences(one: Method, other: Method) -> tuple[str, ...]:

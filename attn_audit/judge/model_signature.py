@@ -5,25 +5,28 @@ from __future__ import annotations
 
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.measured import ModelIdentity, ModelSignature
+from attn_audit.words import noted, say
 
 _CHECKED = {
-    "given key": "by the key that the auditor gave (sha256 {signer}); the signature holds",
-    "own certificate": "by the holder of the certificate of {identity} (sha256 {signer}); the signature holds, but "
-    "whether the certificate is genuine and valid was not checked",
-    "nothing": "by a key that is hinted at as {signer}; without the key the signature was not checked and vouches for "
-    "nobody",
+    "given key": noted("by the key that the auditor gave (sha256 %(signer)s); the signature holds"),
+    "own certificate": noted(
+        "by the holder of the certificate of %(identity)s (sha256 %(signer)s); the signature holds, but whether the "
+        "certificate is genuine and valid was not checked"
+    ),
+    "nothing": noted(
+        "by a key that is hinted at as %(signer)s; without the key the signature was not checked and vouches for nobody"
+    ),
 }
 
 
 def in_words(signature: ModelSignature | None) -> str:
     """One sentence, for report and terminal."""
     if signature is None:
-        return "none found"
-    said = _CHECKED[signature.checked_with].format(identity=signature.identity, signer=signature.signer)
+        return say("none found")
+    said = say(_CHECKED[signature.checked_with], identity=signature.identity, signer=signature.signer)
     if not signature.unsigned:
-        return f"{said}; it names exactly these files"
-    left_out = ", ".join(signature.unsigned)
-    return f"{said}; of these files it leaves out {left_out}"
+        return say("%(said)s; it names exactly these files", said=said)
+    return say("%(said)s; of these files it leaves out %(files)s", said=said, files=", ".join(signature.unsigned))
 
 
 def check_signature(model: ModelIdentity) -> None:

@@ -16,6 +16,7 @@ from attn_audit.reports.joint import JointRow, joint_row, joint_rows
 from attn_audit.reports.numbers import nats, probability, share
 from attn_audit.reports.pieces import Piece
 from attn_audit.reports.text import shortened
+from attn_audit.words import say
 
 _FEW = 3
 _LENGTH = 200
@@ -109,7 +110,7 @@ def checks_view(content: Content, evidence: Evidence, pieces: tuple[Piece, ...])
     """``pieces``: one for each unit."""
     checks = evidence.checks
     if checks is None or checks.not_run is not None:
-        why = "the settings ask for none" if checks is None else "the limit of seconds left no time for it"
+        why = say("the settings ask for none") if checks is None else say("the limit of seconds left no time for it")
         return ChecksView(why_not=why)
     found, reliance, together = checks.faithfulness, checks.reliance, checks.together
     # Words like “the” come back in every text, and hardly ever matter.
@@ -133,15 +134,16 @@ def verdict_in_words(evidence: Evidence) -> str:
     """One line, for the terminal and the index."""
     checks = evidence.checks
     if checks is None:
-        return "not checked (checks: none)"
+        return say("not checked (checks: none)")
     if checks.not_run is not None or checks.faithfulness is None:
-        return "not checked: the limit of seconds left no time for it"
+        return say("not checked: the limit of seconds left no time for it")
     found = checks.faithfulness
     if found.verdict == "cannot tell":
-        return "cannot tell: too few different choices of pieces"
-    beaten = f"p = {found.p:.2g} against {len(found.random_comprehensiveness)} random choices"
-    shown = "supported" if found.verdict == "supported" else "NOT SUPPORTED"
-    return f"{shown} by deleting pieces from the text, {beaten}"
+        return say("cannot tell: too few different choices of pieces")
+    values = {"p": f"{found.p:.2g}", "draws": len(found.random_comprehensiveness)}
+    if found.verdict == "supported":
+        return say("supported by deleting pieces from the text, p = %(p)s against %(draws)s random choices", **values)
+    return say("NOT SUPPORTED by deleting pieces from the text, p = %(p)s against %(draws)s random choices", **values)
 
 
 def _faithfulness(found: Faithfulness) -> FaithfulnessView:
@@ -189,10 +191,10 @@ def _baselines(found: Faithfulness, others: tuple[Baseline, ...]) -> tuple[Basel
         fmean(one[index] for one in found.random_comprehensiveness) if found.random_comprehensiveness else 0.0
         for index in range(len(found.sizes))
     )
-    maps = [("this map", found.comprehensiveness), *((one.name, one.comprehensiveness) for one in others)]
+    maps = [(say("this map"), found.comprehensiveness), *((one.name, one.comprehensiveness) for one in others)]
     return tuple(
         BaselineRow(name, nats(average(falls)) if falls else "", tuple(nats(fall) for fall in falls))
-        for name, falls in (*maps, ("random choices, on average", random))
+        for name, falls in (*maps, (say("random choices, on average"), random))
     )
 
 

@@ -20,16 +20,24 @@ from attn_audit.judge.difference import (
 from attn_audit.judge.movement import Both
 from attn_audit.reports.diff_pieces import NONE, PieceRow, piece_rows
 from attn_audit.reports.findings import sentence
-from attn_audit.reports.numbers import nats, probability
+from attn_audit.reports.numbers import in_nats, probability
 from attn_audit.reports.text import exact
+from attn_audit.words import noted, say, translated
 
-UNCHECKED = "digests agree in both; signatures are not checked here: run attn-audit verify on each with a key you trust"
-SHARES = (
+UNCHECKED = noted(
+    "digests agree in both; signatures are not checked here: run attn-audit verify on each with a key you trust"
+)
+SHARES = noted(
     "Share: of the positive relevance of its own audit, so that two models can be compared; their nats cannot. "
     "Place: among the pieces that supported the answer. A share says what the answer hung on, not why, and is no "
     "proof of cause."
 )
-_FACTS = {"model": "Model", "model root": "Model root", "quantisation": "Quantisation", "tool": "Made by"}
+_FACTS = {
+    "model": noted("Model"),
+    "model root": noted("Model root"),
+    "quantisation": noted("Quantisation"),
+    "tool": noted("Made by"),
+}
 
 
 @dataclass(frozen=True)
@@ -127,34 +135,36 @@ def policy_rows(changes: Iterable[PolicyChange]) -> tuple[PolicyRow, ...]:
 
 
 def _fact(fact: Fact) -> SideRow:
-    return SideRow(_named(fact), exact(fact.first) or "not known", exact(fact.second) or "not known")
+    return SideRow(_named(fact), exact(fact.first) or say("not known"), exact(fact.second) or say("not known"))
 
 
 def _named(fact: Fact) -> str:
-    return _FACTS.get(fact.name, fact.name[:1].upper() + fact.name[1:])
+    if fact.name in _FACTS:
+        return translated(_FACTS[fact.name])
+    return fact.name[:1].upper() + fact.name[1:]
 
 
 def _same(facts: Sequence[Fact]) -> str:
     """What a reader asks for first, in one line; that the rest agrees is said by its absence above."""
     alike = {fact.name: exact(fact.first) for fact in facts if fact.first == fact.second}
-    said = [f"model {alike['model']}"] if {"model", "model root"} <= set(alike) else []
+    said = [say("model %(name)s", name=alike["model"])] if {"model", "model root"} <= set(alike) else []
     settings = [fact for fact in facts if fact.name.startswith("setting ")]
-    said += ["all settings"] if settings and all(fact.name in alike for fact in settings) else []
+    said += [say("all settings")] if settings and all(fact.name in alike for fact in settings) else []
     said += [f"{name} ({alike[name]})" for name in ("tool", "signer") if name in alike]
-    return ", ".join(said) or "nothing of model, settings, tool and signer"
+    return ", ".join(said) or say("nothing of model, settings, tool and signer")
 
 
 def _counts(first: Counts, second: Counts) -> tuple[SideRow, ...]:
     rows = (
-        ("Cases", first.cases, second.cases),
-        ("Finished", first.finished + first.withheld, second.finished + second.withheld),
-        ("Content withheld", first.withheld, second.withheld),
-        ("Failed", first.failed, second.failed),
-        ("Skipped", first.skipped, second.skipped),
-        ("Policies that must hold and do not", first.failing, second.failing),
-        ("Faithfulness supported", first.supported, second.supported),
+        (say("Cases"), first.cases, second.cases),
+        (say("Finished"), first.finished + first.withheld, second.finished + second.withheld),
+        (say("Content withheld"), first.withheld, second.withheld),
+        (say("Failed"), first.failed, second.failed),
+        (say("Skipped"), first.skipped, second.skipped),
+        (say("Policies that must hold and do not"), first.failing, second.failing),
+        (say("Faithfulness supported"), first.supported, second.supported),
     )
-    always = {"Cases", "Finished", "Policies that must hold and do not"}
+    always = {say("Cases"), say("Finished"), say("Policies that must hold and do not")}
     return tuple(SideRow(name, str(one), str(other)) for name, one, other in rows if name in always or one or other)
 
 
@@ -178,11 +188,15 @@ def _policy(change: PolicyChange) -> PolicyRow:
 def _sentence(finding: Finding | None) -> str:
     if finding is None:
         return NONE
-    return f"{'(a warning only) ' if finding.severity == 'warn' else ''}{sentence(finding)}"
+    return f"{say('(a warning only)')} {sentence(finding)}" if finding.severity == "warn" else sentence(finding)
 
 
 def _apart(case: CaseDifference) -> ApartRow:
-    notes = tuple(f"{row.name}: {row.first} in A, {row.second} in B" for row in _verdicts(case) if NONE not in _of(row))
+    notes = tuple(
+        say("%(name)s: %(first)s in A, %(second)s in B", name=row.name, first=row.first, second=row.second)
+        for row in _verdicts(case)
+        if NONE not in _of(row)
+    )
     return ApartRow(case.id, *case.statuses, notes + _warned(case), policy_rows(case.policies))
 
 
@@ -220,39 +234,49 @@ def _unchanged(case: CaseDifference, texts: Texts) -> bool:
 def _prompt(texts: Texts) -> str:
     """Which messages differ, by number and role."""
     if not texts.messages:
-        return "the same in both"
+        return say("the same in both")
     sides = [content.case.messages for content, _ in texts.measured]
     said = []
     for number in texts.messages:
         roles = [messages[number].role for messages in sides if number < len(messages)]
-        only = "" if len(roles) == 2 else f", only in {'A' if number < len(sides[0]) else 'B'}"
-        said.append(f"{number + 1} ({' and '.join(dict.fromkeys(roles))}{only})")
-    return f"CHANGED: message {', '.join(said)}"
+        values = {"number": number + 1, "roles": "/".join(dict.fromkeys(roles))}
+        if len(roles) == 2:
+            said.append(say("%(number)s (%(roles)s)", **values))
+        elif number < len(sides[0]):
+            said.append(say("%(number)s (%(roles)s, only in A)", **values))
+        else:
+            said.append(say("%(number)s (%(roles)s, only in B)", **values))
+    return say("CHANGED: message %(messages)s", messages=", ".join(said))
 
 
 def _probability(case: CaseDifference) -> tuple[SideRow, ...]:
-    values = [NONE if one is None else f"{probability(one)} ({nats(one)} nats)" for one in case.log_probabilities]
-    return (SideRow("Probability of the answer", *values),)
+    values = [NONE if one is None else f"{probability(one)} ({in_nats(one)})" for one in case.log_probabilities]
+    return (SideRow(say("Probability of the answer"), *values),)
 
 
 def _verdicts(case: CaseDifference) -> tuple[SideRow, ...]:
-    return (SideRow("Faithfulness", *(one or NONE for one in case.faithfulness)),)
+    return (SideRow(say("Faithfulness"), *(one or NONE for one in case.faithfulness)),)
 
 
 def _warned(case: CaseDifference) -> tuple[str, ...]:
     new, gone = (", ".join(codes) for codes in case.warnings)
-    return (*([f"New warnings: {new}."] if new else []), *([f"Warnings that are gone: {gone}."] if gone else []))
+    return (
+        *([say("New warnings: %(codes)s.", codes=new)] if new else []),
+        *([say("Warnings that are gone: %(codes)s.", codes=gone)] if gone else []),
+    )
 
 
 def _notes(texts: Texts) -> tuple[str, ...]:
-    notes = [f"The case file also changed in: {', '.join(texts.fields)}."] if texts.fields else []
+    notes = [say("The case file also changed in: %(fields)s.", fields=", ".join(texts.fields))] if texts.fields else []
     supplied = [content.own_answer is not None for content, _ in texts.measured]
     if any(supplied):
-        notes.append("The pieces are of an answer that the case file supplied, not of the model's own.")
+        notes.append(say("The pieces are of an answer that the case file supplied, not of the model's own."))
     if not texts.differs and not texts.same_explained:
-        notes.append("The answers that are explained differ: each share is of what drove its own.")
+        notes.append(say("The answers that are explained differ: each share is of what drove its own."))
     if not texts.differs and not texts.same_contrast:
-        notes.append("The answers that did not come, against which the pieces were measured, differ.")
+        notes.append(say("The answers that did not come, against which the pieces were measured, differ."))
     if texts.unmeasured:
-        notes.append(f"Pieces that only one of the audits measured, not compared: {texts.unmeasured}.")
+        notes.append(
+            say("Pieces that only one of the audits measured, not compared: %(count)s.", count=texts.unmeasured)
+        )
     return tuple(notes)

@@ -7,29 +7,32 @@ from dataclasses import dataclass
 
 from attn_audit.evidence.findings import Finding, PairFinding, Rule
 from attn_audit.judge.conditions import fails
-from attn_audit.reports.numbers import nats, share
+from attn_audit.reports.numbers import in_nats, share
+from attn_audit.words import noted, say, translated
 
 _OUTCOMES = {
-    "held": "holds",
-    "broken": "BROKEN",
-    "not comparable": "NOT COMPARABLE",
-    "nothing matched": "names nothing in this case",
+    "held": noted("holds"),
+    "broken": noted("BROKEN"),
+    "not comparable": noted("NOT COMPARABLE"),
+    "nothing matched": noted("names nothing in this case"),
 }
-_WORDS = {
-    "max_share": ("share of the positive relevance", "at most {limit} allowed"),
-    "min_share": ("share of the positive relevance", "at least {limit} wanted"),
-    "not_in_top": ("best place", "must not be among the first {limit}"),
-    "must_be_in_top": ("best place", "must be among the first {limit}"),
-    "max_effect": ("largest effect of a piece", "at most {limit} allowed"),
-    "answer_must_match": ("the model's answer matches the pattern that it must match", ""),
-    "answer_must_not_match": ("the model's answer does not match the pattern that it must not match", ""),
-    "same_answer": ("both cases get the same answer", ""),
-    "similar_map": ("largest difference of shares", "at most {limit} allowed"),
+_LIMITED = {
+    "max_share": noted("share of the positive relevance %(found)s, at most %(limit)s allowed"),
+    "min_share": noted("share of the positive relevance %(found)s, at least %(limit)s wanted"),
+    "not_in_top": noted("best place %(found)s, must not be among the first %(limit)s"),
+    "must_be_in_top": noted("best place %(found)s, must be among the first %(limit)s"),
+    "max_effect": noted("largest effect of a piece %(found)s, at most %(limit)s allowed"),
+    "similar_map": noted("largest difference of shares %(found)s, at most %(limit)s allowed"),
 }
-_NEGATED = {
-    "answer_must_match": "the model's answer does not match the pattern that it must match",
-    "answer_must_not_match": "the model's answer matches the pattern that it must not match",
-    "same_answer": "the two cases get different answers",
+_HELD = {
+    "answer_must_match": noted("the model's answer matches the pattern that it must match"),
+    "answer_must_not_match": noted("the model's answer does not match the pattern that it must not match"),
+    "same_answer": noted("both cases get the same answer"),
+}
+_NOT_HELD = {
+    "answer_must_match": noted("the model's answer does not match the pattern that it must match"),
+    "answer_must_not_match": noted("the model's answer matches the pattern that it must not match"),
+    "same_answer": noted("the two cases get different answers"),
 }
 
 
@@ -60,7 +63,7 @@ def finding_row(finding: Finding) -> FindingRow:
     return FindingRow(
         policy=finding.policy,
         severity=finding.severity,
-        outcome=_OUTCOMES[finding.outcome],
+        outcome=translated(_OUTCOMES[finding.outcome]),
         held=finding.outcome == "held",
         bad=fails(finding),
         case_id="" if pair is None else pair.case_id,
@@ -74,23 +77,27 @@ def finding_row(finding: Finding) -> FindingRow:
 def sentence(finding: Finding) -> str:
     """The whole finding in one line, without any text of the case."""
     row = finding_row(finding)
-    where = f" with case {row.pair_with}" if row.pair_with else ""
-    found = "; ".join(words for words, _ in row.rules)
-    differs = f"not measured as the policy asks: {row.differs}" if row.differs else ""
-    return ": ".join((f"{row.outcome}{where}", "; ".join(filter(None, (found, differs))) or "nothing to judge"))
+    head = (
+        say("%(outcome)s with case %(other)s", outcome=row.outcome, other=row.pair_with)
+        if row.pair_with
+        else row.outcome
+    )
+    found = [words for words, _ in row.rules]
+    if row.differs:
+        found.append(say("not measured as the policy asks: %(differs)s", differs=row.differs))
+    return f"{head}: {'; '.join(found) or translated(noted('nothing to judge'))}"
 
 
 def rule_in_words(rule: Rule) -> str:
     """``share of the positive relevance 12.3 %, at most 5.0 % allowed``."""
-    found, wanted = _WORDS[rule.rule]
     if rule.limit is None:
-        return found if rule.held else _NEGATED.get(rule.rule, found)
-    return f"{found} {_measure(rule, rule.found)}, {wanted.format(limit=_measure(rule, rule.limit))}"
+        return translated((_HELD if rule.held else _NOT_HELD)[rule.rule])
+    return say(_LIMITED[rule.rule], found=_measure(rule, rule.found), limit=_measure(rule, rule.limit))
 
 
 def _measure(rule: Rule, value: float | None) -> str:
     if rule.rule in {"not_in_top", "must_be_in_top"}:
-        return "none (no such piece supported the answer)" if value is None else f"{value:g}"
+        return say("none (no such piece supported the answer)") if value is None else f"{value:g}"
     if value is None:
-        return "none"
-    return f"{nats(value)} nats" if rule.rule == "max_effect" else share(value)
+        return say("none")
+    return in_nats(value) if rule.rule == "max_effect" else share(value)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import exp
 
+from attn_audit.words import say
+
 _MINUS = "\N{MINUS SIGN}"
 _LEAST_PER_CENT = 0.001
 _LEAST_LOG = -34.5  # about 1 in 10^15
@@ -12,6 +14,11 @@ _LEAST_LOG = -34.5  # about 1 in 10^15
 def nats(value: float) -> str:
     """A signed value with three decimals and a true minus sign; zero has no sign."""
     return _signed(value, 3)
+
+
+def in_nats(value: float) -> str:
+    """The same with its unit."""
+    return say("%(value)s nats", value=nats(value))
 
 
 def short_nats(value: float) -> str:
@@ -32,11 +39,11 @@ def points(value: float) -> str:
 def probability(log_probability: float) -> str:
     """A log-probability in nats as a probability: per cent, or "about 1 in N" when it is small."""
     if log_probability < _LEAST_LOG:
-        return "less than 1 in 10^15"
+        return say("less than 1 in 10^15")
     value = exp(log_probability)
     if value >= _LEAST_PER_CENT:
         return f"{100 * value:.1f} %"
-    return f"about 1 in {float(f'{1 / value:.2g}'):,.0f}"
+    return say("about 1 in %(count)s", count=size(round(float(f"{1 / value:.2g}"))))
 
 
 def size(count: int) -> str:

@@ -11,6 +11,7 @@ from attn_audit.judge.screening import direct_relevance
 from attn_audit.reports.heatmap import NOT_MEASURED, largest, level
 from attn_audit.reports.numbers import nats, share
 from attn_audit.reports.pieces import Piece
+from attn_audit.words import say
 
 TOP = 5
 AGAINST = 2
@@ -92,9 +93,10 @@ def shown_ranking(evidence: Evidence, rows: tuple[UnitRow, ...]) -> Ranking:
 
 def named_rows(evidence: Evidence, pieces: tuple[Piece, ...], rows: tuple[UnitRow, ...]) -> tuple[NamedRow, ...]:
     """The pieces that the case names, highest first, then those that were not measured."""
+    total = len(rows)
     named = {index for index, unit in enumerate(evidence.units) if unit.name is not None}
     ranked = tuple(
-        NamedRow(row.piece, row.nats, row.share, f"{row.rank} of {len(rows)}", _in_words(row))
+        NamedRow(row.piece, row.nats, row.share, say("%(rank)s of %(all)s", rank=row.rank, all=total), _in_words(row))
         for row in rows
         if row.index in named
     )
@@ -114,12 +116,12 @@ def opposing(rows: tuple[UnitRow, ...]) -> tuple[UnitRow, ...]:
 
 def _in_words(row: UnitRow) -> str:
     if row.noise:
-        return "not told from rounding"
+        return say("not told from rounding")
     if row.level < 0:
-        return "spoke against the answer"
+        return say("spoke against the answer")
     if row.level == 0:
-        return "hardly mattered alone" if abs(row.relevance) < MUCH else "small beside the strongest piece"
-    return "among what drove the answer most" if row.rank <= TOP else "supported the answer"
+        return say("hardly mattered alone") if abs(row.relevance) < MUCH else say("small beside the strongest piece")
+    return say("among what drove the answer most") if row.rank <= TOP else say("supported the answer")
 
 
 def _direct(evidence: Evidence) -> tuple[str, ...]:

@@ -10,15 +10,17 @@ from attn_audit.judge.self_explanation import parts_to_compare, reading, sentenc
 from attn_audit.reports.numbers import nats
 from attn_audit.reports.spans import Characters
 from attn_audit.reports.text import shortened
+from attn_audit.words import noted, translated
 
 _LENGTH = 600
 _MOST_ROWS = 40
 _IN_WORDS = {
-    "same": "The stated reason hangs on the same sentences as the decision.",
-    "partly": "The stated reason hangs only partly on the sentences that the decision hangs on.",
-    "other": "The stated reason hangs on other sentences than the decision: it is not what drove the decision.",
-    "cannot tell": "Decision or stated reason hardly hang on any sentence of the input, so that there is nothing to "
-    "compare.",
+    "same": noted("The stated reason hangs on the same sentences as the decision."),
+    "partly": noted("The stated reason hangs only partly on the sentences that the decision hangs on."),
+    "other": noted("The stated reason hangs on other sentences than the decision: it is not what drove the decision."),
+    "cannot tell": noted(
+        "Decision or stated reason hardly hang on any sentence of the input, so that there is nothing to compare."
+    ),
 }
 
 
@@ -59,7 +61,7 @@ def self_explanation_view(content: Content, evidence: Evidence) -> SelfExplanati
         rationale=said[1],
         agreement="" if cosine is None else f"{cosine:.2f}",
         gap="" if cosine is None else f"{1 - cosine:.2f}",
-        in_words=_IN_WORDS[reading(cosine)],
+        in_words=translated(_IN_WORDS[reading(cosine)]),
         rows=tuple(
             SentenceRow(_sentence(content, found.units[index].spans), nats(decision[index]), nats(rationale[index]))
             for index in shown

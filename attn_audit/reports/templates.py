@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from attn_audit.evidence.errors import UsageError
 from attn_audit.reports.text import direction, exact, parts, visible
+from attn_audit.words import spoken_now, translated
 
 
 def templates_folder() -> Path:
@@ -41,7 +42,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
 
 
 def _counts(path: Path) -> bool:
-    return path.is_file() and path.name.endswith((".j2", ".css", ".toml", ".ttf", ".txt"))
+    return path.is_file() and path.name.endswith((".j2", ".css", ".toml", ".pot", ".ttf", ".txt"))
 
 
 @cache
@@ -49,6 +50,7 @@ def _environment(folder: Path) -> Environment:
     # autoescape is stated, since by default it goes by file ending and `.j2` is none of them (attacks 32 and 33).
     environment = Environment(
         autoescape=True,
+        extensions=["jinja2.ext.i18n"],
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         finalize=_shown,
@@ -57,10 +59,26 @@ def _environment(folder: Path) -> Environment:
         keep_trailing_newline=True,
         auto_reload=False,
     )
+    environment.newstyle_gettext = True  # type: ignore[attr-defined]  # `{% trans %}` calls these with its values
+    environment.globals |= {"gettext": _gettext, "ngettext": _ngettext}
+    environment.filters["translated"] = translated
     environment.filters["parts"] = parts
     environment.filters["exact"] = exact
     environment.filters["direction"] = direction
     return environment
+
+
+def _gettext(text: str, /, **values: Any) -> Markup:
+    return _filled(spoken_now().gettext(text), values)
+
+
+def _ngettext(one: str, many: str, num: int, /, **values: Any) -> Markup:
+    return _filled(spoken_now().ngettext(one, many, num), {"num": num} | values)
+
+
+def _filled(text: str, values: Mapping[str, Any]) -> Markup:
+    """Catalogue text is markup; the values in it are escaped, and go through what every expression goes through."""
+    return Markup(text) % {name: _shown(value) for name, value in values.items()}  # noqa: S704
 
 
 def _shown(value: Any) -> Any:

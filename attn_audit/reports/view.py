@@ -40,6 +40,7 @@ from attn_audit.reports.ranking import (
 from attn_audit.reports.self_explanation import SelfExplanationView, self_explanation_view
 from attn_audit.reports.spans import PromptPart, fragments, prompt_parts
 from attn_audit.reports.text import exact, hidden
+from attn_audit.words import say
 
 _BANDS_ACROSS = 6  # of a table that fits a printed page
 _METHOD_SETTINGS = frozenset({"operator", "factor", "effect", "units", "layers", "effort"})
@@ -64,6 +65,7 @@ class ReportView:
     positive_total: str
     method_changes: tuple[Setting, ...]
     method: str
+    procedure: str
     described: str
     model_signature: str
     given: tuple[Setting, ...]
@@ -83,6 +85,7 @@ class ReportView:
     tokens: Tokens
     saved: str | None
     limits: LimitsText
+    files: str
 
 
 def report_view(content: Content, evidence: Evidence) -> ReportView:
@@ -108,6 +111,7 @@ def report_view(content: Content, evidence: Evidence) -> ReportView:
         positive_total=nats(fsum(row.relevance for row in rows if row.relevance > 0)),
         method_changes=_method_changes(evidence),
         method=in_words(evidence.method),
+        procedure=_procedure(evidence),
         described=described(evidence.method),
         model_signature=model_signature.in_words(evidence.model.signature),
         given=tuple(setting for setting in evidence.settings if setting.origin != "default"),
@@ -127,6 +131,7 @@ def report_view(content: Content, evidence: Evidence) -> ReportView:
         tokens=token_rows(content, evidence, pieces),
         saved=_saved(evidence),
         limits=limits_for(evidence.limits),
+        files=", ".join(("content.json", "evidence.json", *(f"report.{view}" for view in evidence.views))),
     )
 
 
@@ -152,6 +157,19 @@ def _chosen_by_time(evidence: Evidence) -> frozenset[str]:
     set_to = {setting.name: setting.value for setting in evidence.settings}
     differs = any(set_to.get(name, value) != value for name, value in method.items())
     return frozenset({"max_seconds"}) if differs else frozenset()
+
+
+def _procedure(evidence: Evidence) -> str:
+    """What was done to the pieces, in one sentence."""
+    values = {"units": evidence.method.units, "done": in_words(evidence.method)}
+    named = any(unit.name is not None for unit in evidence.units)
+    if all(value is not None for value in evidence.relevance):
+        if named:
+            return say("One at a time, each %(units)s and each piece that the case names was %(done)s.", **values)
+        return say("One at a time, each %(units)s was %(done)s.", **values)
+    if named:
+        return say("One at a time, each measured %(units)s and each piece that the case names was %(done)s.", **values)
+    return say("One at a time, each measured %(units)s was %(done)s.", **values)
 
 
 def _hidden(content: Content) -> int:
