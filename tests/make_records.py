@@ -266,6 +266,33 @@ def rich_case() -> tuple[Content, Evidence]:
     return said, measured.model_copy(update={"findings": FINDINGS})
 
 
+def long_case(words: int, tokens: int) -> tuple[Content, Evidence]:
+    """A letter of so many words in one message, and an answer of as many tokens."""
+    said = [f"{word}{'.' if n % 12 == 11 else ''}" for n, word in enumerate(_LETTER[n % 37] for n in range(words))]
+    text = " ".join(f"{one}\n\n" if n % 120 == 119 else one for n, one in enumerate(said))
+    answer = " ".join(_LETTER[(7 * n) % 37] for n in range(tokens))
+    messages = (ENGLISH[0], Message(role="user", content=text))
+    return (found := content(messages, answer)), evidence(found)
+
+
+_LETTER = (
+    *("the", "tenant", "pays", "a", "monthly", "rent", "in", "advance", "and", "may", "end", "this", "contract"),
+    *("with", "three", "months", "of", "notice", "if", "repairs", "are", "not", "made", "within", "reasonable"),
+    *(
+        "time",
+        "unless",
+        "both",
+        "parties",
+        "agreed",
+        "otherwise",
+        "before",
+        "witnesses",
+        "or",
+        "their",
+        "legal",
+        "heirs",
+    ),
+)
 STEPS = "The two missed payments weigh more than her income. She has paid on time since. Refer the application."
 
 

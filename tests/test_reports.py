@@ -45,7 +45,7 @@ TAGS = {
     *("html", "head", "meta", "title", "style", "body", "header", "main", "footer", "section", "article"),
     *("h1", "h2", "h3", "p", "span", "strong", "b", "sup", "code", "pre", "q", "figure", "figcaption", "blockquote"),
     *("table", "caption", "thead", "tbody", "tr", "th", "td", "ol", "ul", "li", "dl", "dt", "dd", "div"),
-    *("details", "summary", "svg", "rect", "br", "a"),
+    *("details", "summary", "svg", "rect", "br", "a", "fieldset", "legend", "label", "input"),
 }
 needs_pdf = pytest.mark.skipif(pdf.missing_libraries() is not None, reason="the libraries of WeasyPrint are missing")
 
@@ -429,8 +429,9 @@ def rows(page: Page, table: str) -> list[list[str]]:
 
 def marks(page: Page) -> list[tuple[str, str]]:
     """Class and note of each run of the heat-map."""
-    found = [attributes for tag, attributes in page.elements if tag == "span" and attributes.get("title")]
-    return [(attributes.get("class") or "", attributes["title"] or "") for attributes in found]
+    found = [attributes for tag, attributes in page.elements if tag == "span"]
+    notes = [(one.get("class") or "", one.get("aria-label") or one.get("data-v") or "") for one in found]
+    return [(style.split()[0], note) for style, note in notes if note]
 
 
 def test_page_one_says_how_much_was_measured(full_page: Page) -> None:
@@ -453,7 +454,7 @@ def test_a_piece_that_was_not_measured_looks_like_none_that_was(
     assert "screened out as unpromising" in legend
     css = (templates.templates_folder() / "report.css").read_text()
     assert re.search(r"\.h-none \{[^}]*dotted", css)
-    assert css.count("dotted") == 2  # the other one is the frame of a written-out code point
+    assert css.count("dotted") == 3  # the others: the frame of a written-out code point, and the thin line of noise
     assert "not measured" not in "".join(note for _, note in marks(Page(html.report(*english()))))
 
 
@@ -511,9 +512,9 @@ def test_groups_show_the_values_added_up_and_the_value_together(
     assert rows(full_page, "groups") == [
         [
             ". u5, is u14These 2 pieces act about independently: their values roughly add up.",
-            *("+7.125", "+1.700"),
+            *("+7.125", "+1.700", ""),
         ],
-        [ANY, "not all measured", "+0.100"],
+        [ANY, "not all measured", "+0.100", ""],
     ]
     assert "‹.›, ‹is›" in _terminal(*full, colour=None)
 
@@ -637,7 +638,7 @@ def test_on_a_narrow_screen_no_cell_of_a_card_loses_its_heading() -> None:
     cells = page.cells("cards")
     assert cells
     without = [a for tag, a in cells if tag == "td" and "data-label" not in a]
-    known = {"grow", "gap", "token-cell", "bar-cell"}
+    known = {"grow", "gap", "token-cell", "bar-cell", "figure-cell"}
     assert all(set((attributes.get("class") or "").split()) & known for attributes in without)
     css = (templates.templates_folder() / "report.css").read_text()
     assert not re.search(r"\.(id|where)\b[^{]*\{[^}]*display: none", css)
@@ -882,7 +883,7 @@ def test_units_that_cut_a_character_are_drawn_joined() -> None:
     content = make.content([Message(role="user", content=family)])
     units = tuple(make.unit(number, 0, at, at + 1) for number, at in enumerate(range(len(family))))
     page = Page(html.report(content, make.evidence(content, units=units)))
-    titles = [attributes["title"] for tag, attributes in page.elements if tag == "span" and attributes.get("title")]
+    titles = [note for _, note in marks(page)]
     assert len(titles) == 7
     assert sum(title.count(";") for title in titles) == 3
     assert "(part of a character)" in page.text

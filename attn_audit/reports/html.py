@@ -76,13 +76,13 @@ def report(content: Content, evidence: Evidence) -> bytes:
 
 def page(content: Content, evidence: Evidence, *, missing_glyphs: tuple[str, ...]) -> str:
     """The report as text. ``missing_glyphs``: code points that the fonts at hand cannot draw (the PDF knows them)."""
+    view = report_view(content, evidence)
     values = {
         "content": content,
         "salted": salted_view((content.salt,)),
         "evidence": evidence,
-        "view": report_view(content, evidence),
-        "style": style(),
-        "heat": _heat,
+        "view": view,
+        "style": style(tokens=len(view.heat.tokens.choices)),
         "size": size,
         "number": _number,
         "missing_glyphs": missing_glyphs,
@@ -164,19 +164,12 @@ def _summary(content: Content, evidence: Evidence) -> _Summary:
     )
 
 
-def style() -> Style:
-    """The stylesheet of every page."""
+def style(*, tokens: int = 0) -> Style:
+    """The stylesheet of every page, with what chooses between the maps of so many answer tokens."""
     text = (templates_folder() / "report.css").read_text(encoding="utf-8")
+    if tokens:
+        text += render("tokens.css.j2", {"tokens": tokens})
     return Style(Markup(text), base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())  # noqa: S704
-
-
-def _heat(level: int | None) -> str:
-    """CSS class of a level on -5..5; None was not measured."""
-    if level is None:
-        return "h-none"
-    if level == 0:
-        return "h-0"
-    return f"h-pos-{level}" if level > 0 else f"h-neg-{-level}"
 
 
 def _number(value: float) -> str:

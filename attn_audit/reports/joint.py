@@ -29,25 +29,31 @@ class Quoted:
 
 @dataclass(frozen=True)
 class JointRow:
-    """Pieces that were hidden together. ``single``: the sum of their own values, empty when one was not measured."""
+    """Pieces that were hidden together. ``single``: the sum of their own values, empty when one was not measured;
+    ``alone`` and ``both``: the same as ``single`` and ``together``, nats, for the figures."""
 
     pieces: tuple[Quoted, ...]
     left_out: int
     single: str
     together: str
     in_words: str
+    alone: float | None
+    both: float
 
 
 def joint_row(joint: Joint, relevance: Values, pieces: tuple[Piece, ...]) -> JointRow:
     """``pieces``: one for each unit."""
     shown = [pieces[index] for index in joint.units[:_MOST_PIECES]]
-    alone = singles(joint, relevance)
+    values = singles(joint, relevance)
+    alone = None if values is None else fsum(values)
     return JointRow(
         pieces=tuple(Quoted(piece.id, piece.name, shortened(piece.whole, _LENGTH)) for piece in shown),
         left_out=len(joint.units) - len(shown),
-        single="" if alone is None else nats(fsum(alone)),
+        single="" if alone is None else nats(alone),
         together=nats(joint.together),
         in_words=in_words(reading(joint, relevance), len(joint.units)),
+        alone=alone,
+        both=joint.together,
     )
 
 

@@ -7,6 +7,7 @@ from math import ceil
 
 from attn_audit.evidence.measured import Evidence, Profile
 from attn_audit.judge.relevance import fall
+from attn_audit.reports.figures import Strip, strips
 from attn_audit.reports.numbers import nats
 from attn_audit.reports.pieces import Piece
 
@@ -14,11 +15,12 @@ from attn_audit.reports.pieces import Piece
 @dataclass(frozen=True)
 class ProfileRow:
     """One piece. ``values``: nats, one for each band of the table; ``strongest``: the place of its highest value of
-    all bands, None when that stands in another table or is not positive."""
+    all bands, None when that stands in another table or is not positive; ``strip``: the values as columns."""
 
     piece: Piece
     values: tuple[str, ...]
     strongest: int | None
+    strip: Strip
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def _table(
     first: int, stop: int, profile: Profile, values: list[list[float]], pieces: tuple[Piece, ...]
 ) -> ProfileTable:
     rows = []
+    drawn = strips(list(zip(*values, strict=True)))  # one scale for all tables
     for place, unit in enumerate(profile.units):
         column = [table[place] for table in values]
         highest = max(range(len(column)), key=lambda band: (column[band], -band))
@@ -58,6 +61,7 @@ def _table(
                 piece=pieces[unit],
                 values=tuple(nats(value) for value in column[first:stop]),
                 strongest=highest - first if first <= highest < stop and column[highest] > 0 else None,
+                strip=Strip(drawn[place].zero, drawn[place].columns[first:stop]),
             )
         )
     return ProfileTable(tuple(layers(band) for band in profile.bands[first:stop]), tuple(rows))

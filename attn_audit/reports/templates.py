@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from attn_audit.evidence.errors import UsageError
+from attn_audit.reports.figures import pairs
 from attn_audit.reports.text import direction, exact, parts, visible
 from attn_audit.words import spoken_now, translated
 
@@ -65,6 +66,7 @@ def _environment(folder: Path) -> Environment:
     environment.filters["parts"] = parts
     environment.filters["exact"] = exact
     environment.filters["direction"] = direction
+    environment.filters["pairs"] = pairs
     return environment
 
 

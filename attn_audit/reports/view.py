@@ -15,14 +15,13 @@ from attn_audit.evidence.measured import (
 from attn_audit.evidence.records import Content
 from attn_audit.judge import model_signature
 from attn_audit.judge.method import described, in_words
-from attn_audit.judge.relevance import told_apart
 from attn_audit.reports.answer_parts import PartView, Steps, part_views, step_views
 from attn_audit.reports.answer_tokens import Tokens, token_rows
 from attn_audit.reports.checks import ChecksView, checks_view
 from attn_audit.reports.findings import FindingRow, finding_rows
 from attn_audit.reports.fit import check_lengths
 from attn_audit.reports.groups import Groups, group_rows
-from attn_audit.reports.heatmap import LegendStep, MessageView, legend, message_views
+from attn_audit.reports.heat_view import HeatView, heat_view
 from attn_audit.reports.limits import LimitsText, limits_for
 from attn_audit.reports.numbers import nats, probability, share
 from attn_audit.reports.pieces import pieces_of
@@ -70,8 +69,7 @@ class ReportView:
     model_signature: str
     given: tuple[Setting, ...]
     hidden: int
-    messages: tuple[MessageView, ...]
-    legend: tuple[LegendStep, ...]
+    heat: HeatView
     prompt: tuple[PromptPart, ...]
     frozen: int
     checks: ChecksView
@@ -116,8 +114,7 @@ def report_view(content: Content, evidence: Evidence) -> ReportView:
         model_signature=model_signature.in_words(evidence.model.signature),
         given=tuple(setting for setting in evidence.settings if setting.origin != "default"),
         hidden=_hidden(content),
-        messages=message_views(content, evidence, drawn),
-        legend=legend(told_apart(evidence)),
+        heat=heat_view(content, evidence, drawn, pieces),
         prompt=prompt_parts(content, evidence),
         frozen=sum(stop - start for start, stop in evidence.frozen),
         checks=checks_view(content, evidence, pieces),

@@ -18,7 +18,8 @@ from attn_audit.reports.text import visible
 from attn_audit.verify.pdf_drawing import Fragment
 
 _UNREAD = frozenset({"style", "title"})
-_VOID = frozenset({"meta", "br", "rect"})
+_VOID = frozenset({"meta", "br", "rect", "input"})
+_SCREEN = "screen"  # class of what is not printed
 # Scripts whose letters change places or merge when they are drawn: of South and South-East Asia, Tibet and Mongolia.
 _STACKED = regex.compile(
     "[\u0900-\u109f\u1700-\u18af\u1900-\u1cff\ua800-\uabff\U00010a00-\U00010a5f\U00011000-\U00011fff]"
@@ -81,6 +82,8 @@ class _Page(HTMLParser):
             self._add(data)
 
     def _add(self, text: str) -> None:
+        if any(_SCREEN in kind.split() for _, kind, _ in self._open):
+            return
         if self.rows[-1]:  # else it is the white space between the cells
             self.rows[-1][-1].append((text, self._open[-1][2] if self._open else False))
 
