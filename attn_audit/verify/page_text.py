@@ -18,7 +18,7 @@ from attn_audit.reports.text import visible
 from attn_audit.verify.pdf_drawing import Fragment
 
 _UNREAD = frozenset({"style", "title"})
-_VOID = frozenset({"meta", "br", "rect"})
+_VOID = frozenset({"meta", "br", "rect", "img"})
 # Scripts whose letters change places or merge when they are drawn: of South and South-East Asia, Tibet and Mongolia.
 _STACKED = regex.compile(
     "[\u0900-\u109f\u1700-\u18af\u1900-\u1cff\ua800-\uabff\U00010a00-\U00010a5f\U00011000-\U00011fff]"
