@@ -184,14 +184,20 @@ def _check_margins(drawn: Drawing, content: Content, evidence: Evidence) -> None
     seen. Raises EvidenceError."""
     above = (f"Case {exact(content.case.id)}", f"evidence {sha256(canonical(evidence))}")
     for number, fragments in enumerate(drawn.margins, start=1):
-        expected = (*above, f"Page {number} of {len(drawn.margins)}")
-        if any(one.hidden for one in fragments) or sorted(map(_plain, fragments)) != sorted(expected):
+        # A long id takes several lines, so that the texts are compared as one, in the order in which they are drawn.
+        expected = "".join((*above, f"Page {number} of {len(drawn.margins)}"))
+        said = "".join(map(_plain, fragments))
+        if any(one.hidden for one in fragments) or _solid(said) != _solid(expected):
             raise EvidenceError(f"report.pdf: page {number} has another margin than this report")
     # The two lines stand once, invisibly, in the page itself: the margins take them from there.
     hidden = [_plain(fragment) for fragment in drawn.fragments if fragment.hidden and fragment.text.strip()]
     if hidden != list(above):
         said = next((text for text in hidden if text not in above), "")
         raise EvidenceError(f"report.pdf hides text that a reader must see: {said!r:.80}")
+
+
+def _solid(text: str) -> str:
+    return "".join(text.split())
 
 
 def _plain(fragment: Fragment) -> str:
