@@ -229,8 +229,9 @@ def test_a_letterhead_is_accepted_on_each_paper(logo: str | None, size: str) -> 
     assert "not of the size that the settings name" in refused(data, (content, elsewhere))
 
 
+@pytest.mark.slow
 @given(data=pictures())
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_logo_is_drawn_and_compared(data: bytes) -> None:
     case = headed(logo=base64.b64encode(data).decode())
     assert check_pdf(pdf.report(*case), *case) == 0
