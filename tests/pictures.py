@@ -37,7 +37,8 @@ def pictures(draw: st.DrawFn) -> bytes:
     """A PNG of any kind that a logo may be, with any points and filters."""
     kind = draw(st.sampled_from((0, 2, 3, 4, 6)))
     depth = draw(st.sampled_from((1, 2, 4, 8))) if kind in {0, 3} else 8
-    width, height = draw(st.integers(1, 9)), draw(st.integers(1, 5))
+    width = draw(st.integers(1, 8))
+    height = draw(st.integers(1, min(5, 3 * width)))
     size = (width * depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind] + 7) // 8
     rows = b"".join(
         bytes([draw(st.integers(0, 4))]) + draw(st.binary(min_size=size, max_size=size)) for _ in range(height)

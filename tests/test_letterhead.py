@@ -79,6 +79,8 @@ NO_LOGOS: dict[str, tuple[bytes, str]] = {
     "too many bytes": (b"\x89PNG\r\n\x1a\n" + b"x" * 65_529, "must have at most 64 KiB (this has 65)"),
     "too many pixels": (picture(1024, 257), "must have 1 to 262,144 pixels, such as 1024 x 256 (this has 1024 x 257)"),
     "no pixels": (picture(0, 1), "must have 1 to 262,144 pixels"),
+    "too flat": (picture(9, 1), "must be at most 8 times as wide as high and 3 times as high as wide (this has 9 x 1)"),
+    "too high": (picture(1, 4), "must be at most 8 times as wide as high and 3 times as high as wide (this has 1 x 4)"),
     "a bomb": (picture(packed=zlib.compress(bytes(100 << 20), 9)[:60_000]), "it has more or fewer points than it says"),
     "too few points": (picture(3, 1), "it has more or fewer points than it says"),
     "points that are none": (picture(packed=b"no points"), "its points are damaged"),

@@ -79,6 +79,10 @@ def _decoded(chunks: tuple[tuple[bytes, bytes], ...]) -> Png:
     depth, kind, packing, filters, interlaced = head[8:]
     if not 0 < width * height <= MAX_POINTS:
         raise ValueError(f"have 1 to {MAX_POINTS:,} pixels, such as 1024 x 256 (this has {width} x {height})")
+    if width > 8 * height or height > 3 * width:
+        raise ValueError(
+            f"be at most 8 times as wide as high and 3 times as high as wide (this has {width} x {height})"
+        )
     if depth == 16 or interlaced:
         raise ValueError("be a PNG picture of 8 bits per channel or fewer that is not interlaced")
     if kind not in _CHANNELS or depth not in ((1, 2, 4, 8) if kind in {_GREY, _PALETTE} else (8,)) or packing | filters:
