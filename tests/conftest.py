@@ -165,6 +165,7 @@ def real_audit(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> An
             head, *cases = re.split(r"\n+(?=  # [A-Z])", text)
             drivers = [case for case in cases if "- id: driver-" in case]
             (folder / "lending.yaml").write_text("\n".join((head, *drivers)), encoding="utf-8")
+            shutil.copyfile(repository / "sample_cases/letterhead.png", folder / "letterhead.png")
             command = [str(Path(sys.executable).with_name("attn-audit")), "run", "lending.yaml", "--model", "smollm2"]
             options = ["--key", str(private), "--out", "audit", "--format", "html", "--fail-on", "policy"]
             exports = ["--junit", "junit.xml", "--sarif", "results.sarif", "--csv", "results.csv"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import textwrap
 import unicodedata
 from pathlib import Path
@@ -674,6 +675,7 @@ def test_sample_rows_are_the_cases_of_the_sample() -> None:
 
 def test_the_example_of_the_reference_is_read(tmp_path: Path) -> None:
     page = (SAMPLES.parent / "docs" / "case-file.md").read_text(encoding="utf-8")
+    shutil.copyfile(SAMPLES / "letterhead.png", tmp_path / "letterhead.png")
     for kind, text in re.findall(r"^```(yaml|jsonl)\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL):
         assert read(tmp_path, text, f"example.{kind}").cases
     entry = case_schema()["$defs"]["CaseEntry"]["properties"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import subprocess
@@ -17,10 +18,11 @@ from pypdf import PdfReader
 
 import make_records as make
 from attn_audit.evidence.digest import canonical, salted_view, sha256
-from attn_audit.evidence.measured import Evidence
-from attn_audit.evidence.records import Content, Message
+from attn_audit.evidence.measured import Evidence, Setting
+from attn_audit.evidence.records import Content, Letterhead, Message
 from attn_audit.host import this_host
-from attn_audit.reports import pdf, templates
+from attn_audit.reports import html, pdf, templates
+from pictures import picture
 
 ROOT = Path(__file__).resolve().parent.parent
 FONTS = templates.templates_folder() / "fonts"
@@ -67,6 +69,64 @@ def test_the_file_is_tagged_and_names_its_language_and_profile(drawn: bytes) -> 
     metadata = root["/Metadata"].get_data().decode()
     assert re.search(r'pdfaid:part(>|=")3', metadata)
     assert re.search(r'pdfaid:conformance(>|=")A', metadata)
+
+
+def nodes(data: bytes) -> list[Any]:
+    """Every element of the structure, in no order."""
+    left, found = [PdfReader(BytesIO(data)).trailer["/Root"]["/StructTreeRoot"]["/K"][0]], []
+    while left:
+        node = left.pop().get_object()
+        found.append(node)
+        left += [kid for kid in node["/K"] if not isinstance(kid, int)]
+    return found
+
+
+def test_the_structure_has_headings_tables_with_heads_and_figures_with_a_text(drawn: bytes) -> None:
+    found = nodes(drawn)
+    kinds = {node["/S"] for node in found}
+    assert {"/H1", "/H2", "/H3", "/P", "/L", "/LI", "/Table", "/TR", "/TH", "/TD", "/Figure", "/Sect"} <= kinds
+    assert all(node["/A"]["/Headers"] for node in found if node["/S"] == "/TD" and "/A" in node)
+    figures = [node.get("/Alt", "") for node in found if node["/S"] == "/Figure"]
+    assert len(figures) > 20
+    assert all(re.fullmatch(r"[+−]?\d\.\d{3} nats", text) for text in figures), figures
+
+
+def test_each_section_has_a_bookmark(case: tuple[Content, Evidence], drawn: bytes) -> None:
+    titles = [entry.title for entry in PdfReader(BytesIO(drawn)).outline if not isinstance(entry, list)]
+    headings = re.findall(r"<h2[^>]*>(.*?)</h2>", html.report(*case).decode())
+    assert titles == headings
+    assert titles[:3] == ["The answer", "What drove this answer", "Can this be relied on?"]
+
+
+def test_the_attachment_is_named_and_described(drawn: bytes) -> None:
+    file = PdfReader(BytesIO(drawn)).trailer["/Root"]["/AF"][0]
+    assert file["/UF"] == "evidence.json"
+    assert file["/AFRelationship"] == "/Data"
+    assert file["/Desc"] == "What was measured; its sha256 stands on the first page"
+
+
+@pytest.mark.parametrize("size", ["a4", "letter"])
+def test_page_one_says_who_signed_on_each_paper(size: str, program: Callable[..., str], tmp_path: Path) -> None:
+    """A case with policies and a letterhead of five lines."""
+    letterhead = Letterhead(logo=base64.b64encode(picture()).decode(), address="1 Sample Street\nb\nc\nd\ne")
+    content = make.content(batch={"organisation": "Sample Bank", "letterhead": letterhead})
+    paper = (Setting(name="paper", value=size, origin="flag"),)
+    evidence = make.evidence(content, signer=make.SIGNER).model_copy(update={"settings": paper})
+    (tmp_path / "report.pdf").write_bytes(pdf.report(content, evidence))
+    first = " ".join(run(program("pdftotext"), "-f", "1", "-l", "1", tmp_path / "report.pdf", "-").split())
+    assert make.SIGNER.key_id in first
+    assert f"sha256 of evidence.json {sha256(canonical(evidence))}" in first
+    said = run(program("pdfinfo"), tmp_path / "report.pdf")
+    assert ("612 x 792 pts (letter)" in said) == (size == "letter")
+    assert ("(A4)" in said) == (size == "a4")
+
+
+def test_no_heading_ends_a_page(program: Callable[..., str], path: Path, case: tuple[Content, Evidence]) -> None:
+    headings = {re.sub("<[^>]*>", "", one) for one in re.findall(r"<h[23][^>]*>(.*?)</h", html.report(*case).decode())}
+    for text in run(program("pdftotext"), "-layout", path, "-").split("\f"):
+        lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+        assert not lines or lines[-1].startswith("Page ")
+        assert not lines or lines[-2] not in headings
 
 
 def test_the_file_is_named_by_the_digest_of_salt_and_evidence(case: tuple[Content, Evidence], drawn: bytes) -> None:
@@ -169,7 +229,11 @@ def test_two_processes_draw_the_same_bytes(drawn: bytes) -> None:
 def test_attack_34_the_fetcher_knows_the_shipped_fonts_and_nothing_else() -> None:
     fetcher = pdf._fetcher()
     assert fetcher.fetch("report-font:DejaVuSans.ttf").read() == (FONTS / "DejaVuSans.ttf").read_bytes()
+    letterhead = Letterhead(logo=base64.b64encode(picture()).decode())
+    logo = f"data:image/png;base64,{letterhead.logo}"
+    assert pdf._fetcher(letterhead).fetch(logo).read() == picture()
     for url in (
+        logo,
         "report-font:../report.css",
         "report-font:DejaVuSans.ttf/../LICENSE.txt",
         "report-font:",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import re
 import time
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,12 +22,15 @@ import audits
 import make_records as make
 from attn_audit.evidence.digest import canonical
 from attn_audit.evidence.errors import EvidenceError
-from attn_audit.evidence.measured import Evidence
-from attn_audit.evidence.records import Content, Message
+from attn_audit.evidence.measured import Evidence, Setting
+from attn_audit.evidence.png import read_png, rgba
+from attn_audit.evidence.records import Content, Letterhead, Message
 from attn_audit.reports import html, pdf
 from attn_audit.verify.pdf import check_pdf
 from audits import Audit
+from pictures import picture, pictures
 
+ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.skipif(pdf.missing_libraries() is not None, reason="the libraries of WeasyPrint are missing")
 Case = tuple[Content, Evidence]
 FIRST = "first"
@@ -191,6 +196,125 @@ def test_attack_58_a_pdf_that_hides_its_warnings(case: Case, name: str, monkeypa
     rule = f".checks, .checks * {{ {HIDDEN[name]} !important }}</style>"
     data = forged(case, monkeypatch, lambda page: page.replace("</style>", rule))
     assert "report.pdf" in refused(data, case)
+
+
+# -- the letterhead and the paper -------------------------------------------------------------------------------------
+
+
+def headed(**more: Any) -> Case:
+    letterhead = Letterhead(colour="#0b4f9e", address="1 Sample Street", **{"logo": LOGO, **more})
+    return said("x", batch={"organisation": "Sample Bank", "letterhead": letterhead})
+
+
+LOGO = base64.b64encode((ROOT / "sample_cases" / "letterhead.png").read_bytes()).decode()
+GREY = base64.b64encode(picture(rows=b"\x00\x7f\x00", kind=0)).decode()
+
+
+@pytest.fixture(scope="module")
+def with_logo() -> tuple[Case, bytes]:
+    case = headed()
+    return case, pdf.report(*case)
+
+
+@pytest.mark.parametrize("logo", [None, LOGO, GREY])
+@pytest.mark.parametrize("size", ["a4", "letter"])
+def test_a_letterhead_is_accepted_on_each_paper(logo: str | None, size: str) -> None:
+    content, evidence = headed(logo=logo)
+    case = content, audits.changed(evidence, settings=(Setting(name="paper", value=size, origin="flag"),))
+    data = pdf.report(*case)
+    assert check_pdf(data, *case) == 0
+    assert check_pdf(rewritten(data, lambda writer: None), *case) == 0
+    other = "a4" if size == "letter" else "letter"
+    elsewhere = audits.changed(case[1], settings=(Setting(name="paper", value=other, origin="flag"),))
+    assert "not of the size that the settings name" in refused(data, (content, elsewhere))
+
+
+@pytest.mark.slow
+@given(data=pictures())
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_logo_is_drawn_and_compared(data: bytes) -> None:
+    case = headed(logo=base64.b64encode(data).decode())
+    assert check_pdf(pdf.report(*case), *case) == 0
+
+
+LETTERHEADS: dict[str, Callable[[str], str]] = {
+    "another organisation": lambda page: page.replace(">Sample Bank<", ">Simple Bank<"),
+    "another address": lambda page: page.replace("1 Sample Street", "2 Sample Street"),
+    "no label": lambda page: page.replace("Letterhead from the case file", ""),
+    "another label": lambda page: page.replace("Letterhead from the case file", "Certified by"),
+    "no logo": lambda page: re.sub("<img[^>]*>", "", page),
+    "the logo twice": lambda page: re.sub("(<img[^>]*>)", r"\1\1", page),
+    "another text for those who listen": lambda page: page.replace('alt="Logo from the case file"', 'alt="Verified"'),
+    "a tiny logo": lambda page: page.replace("</style>", ".logo { width: 4pt !important }</style>"),
+    "the logo on another page": lambda page: page.replace("</style>", ".letterhead { break-before: page }</style>"),
+}
+
+
+@pytest.mark.parametrize("name", LETTERHEADS)
+def test_attack_58_a_pdf_with_another_letterhead(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = headed()
+    assert "report.pdf" in refused(forged(case, monkeypatch, LETTERHEADS[name]), case)
+
+
+@pytest.mark.parametrize("other", ["one byte", "another size", "without transparency"])
+def test_attack_58_a_pdf_with_another_logo(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn from the very page of this report, so that nothing but the points of the picture differs."""
+    size = 192 * 192
+    points = bytearray(rgba(read_png(base64.b64decode(LOGO))))
+    points[4 * (size // 2 + 96)] ^= 1
+    if other == "without transparency":
+        points[3::4] = b"\xff" * size
+    rows = b"".join(b"\0" + bytes(points[at : at + 768]) for at in range(0, len(points), 768))
+    data = picture() if other == "another size" else picture(192, 192, rows, kind=6)
+    monkeypatch.setattr(pdf, "_logo", lambda letterhead: {"data:image/png;base64," + LOGO: data})
+    case = headed()
+    assert "report.pdf has another logo" in refused(pdf.report(*case), case)
+
+
+def _image(change: Callable[[Any], object]) -> Callable[[PdfWriter], object]:
+    def rewrite(writer: PdfWriter) -> None:
+        objects = writer.pages[0]["/Resources"]["/XObject"]
+        change(next(iter(objects.values())).get_object())
+
+    return rewrite
+
+
+def _figure_elsewhere(writer: PdfWriter) -> None:
+    node = writer.root_object["/StructTreeRoot"]["/K"][0].get_object()
+    node[NameObject("/Alt")] = TextStringObject("Approved")
+
+
+IMAGES: dict[str, Callable[[PdfWriter], object]] = {
+    "its colours turned over": _image(
+        lambda image: image.update({NameObject("/Decode"): ArrayObject([NumberObject(n) for n in (1, 0) * 3])})
+    ),
+    "without its mask": _image(lambda image: image.pop("/SMask")),
+    "of another width": _image(lambda image: image.update({NameObject("/Width"): NumberObject(191)})),
+    "of a width that is none": _image(lambda image: image.update({NameObject("/Width"): TextStringObject("x")})),
+    "without a width": _image(lambda image: image.pop("/Width")),
+    "in another space of colours": _image(lambda image: image.update({NameObject("/ColorSpace"): NameObject("/Lab")})),
+    "with points that are none": _image(lambda image: image.set_data(b"\0" * 50)),
+    "with another picture for print": _image(
+        lambda image: image.update({NameObject("/Alternates"): ArrayObject([DictionaryObject()])})
+    ),
+    "with a text where there is no figure": _figure_elsewhere,
+}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_attack_58_a_logo_that_was_changed_in_the_file(with_logo: tuple[Case, bytes], name: str) -> None:
+    case, data = with_logo
+    assert "report.pdf" in refused(rewritten(data, IMAGES[name]), case)
+
+
+@pytest.mark.parametrize("size", ["a4", "letter"])
+@pytest.mark.parametrize(
+    "case_id", ["W" * 64, "loan-2026-11-26.applicant-0000000001.consumer-credit.branch-0042x"[:64]]
+)
+def test_a_long_id_is_read_in_the_margin(size: str, case_id: str) -> None:
+    content, evidence = said("x", case={"id": case_id})
+    case = content, audits.changed(evidence, settings=(Setting(name="paper", value=size, origin="flag"),))
+    assert check_pdf(pdf.report(*case), *case) == 0
 
 
 # -- attachments, actions, pages --------------------------------------------------------------------------------------

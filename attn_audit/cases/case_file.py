@@ -9,6 +9,7 @@ from pathlib import Path
 from attn_audit.case_yaml import MAX_CASES, Tree, parse_json_lines, parse_yaml, quoted
 from attn_audit.cases.entry import DEFAULT_NEW_TOKENS, Entry
 from attn_audit.cases.files import decode, read_bytes, shown
+from attn_audit.cases.letterhead import read_letterhead
 from attn_audit.cases.patterns import compiled
 from attn_audit.cases.policies import check_references, with_methods
 from attn_audit.cases.schema import ID_PATTERN, MAX_CHARACTERS, CaseFileSchema, validated
@@ -16,6 +17,7 @@ from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.records import (
     DECISION,
     RATIONALE,
+    BatchFields,
     BatchInfo,
     Case,
     Message,
@@ -51,7 +53,8 @@ def read_cases(path: Path) -> CaseFile:
     file = validated(tree)
     cases, entries = _all_cases(tree, file, path.parent)
     settings = {name: str(value) for name, value in file.settings if value is not None}
-    batch = BatchInfo(**{name: getattr(file, name) for name in BatchInfo.model_fields})
+    said = {name: getattr(file, name) for name in BatchFields.model_fields}
+    batch = BatchInfo(**said, letterhead=read_letterhead(tree, file, path.parent))
     lines = {case.id: tree.line(("cases", entry)) for case, entry in zip(cases, entries, strict=True)}
     return CaseFile(raw, source, batch, file.model, settings, cases, lines)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attn_audit.case_yaml import quoted, refuse
+from attn_audit.case_yaml import Step, Tree, quoted, refuse
 from attn_audit.evidence.errors import UsageError
 
 MAX_BYTES = 64 << 20
@@ -33,6 +33,20 @@ def read_bytes(path: Path, what: str) -> bytes:
     if not raw.strip():
         raise UsageError(f"{shown(path)}: the {what} is empty")
     return raw
+
+
+def beside(tree: Tree, path: tuple[Step, ...], name: str, folder: Path) -> Path:
+    """The path of a file in ``folder``, that of the case file, or below it, wherever links may lead. ``path`` is where
+    the case file names it. Raises UsageError."""
+    outside = f"the file {quoted(name)} must be a relative path that stays in the folder of the case file"
+    try:
+        home = folder.resolve()
+        file = (home / name).resolve()
+    except (OSError, ValueError, RuntimeError):
+        tree.refuse(path, outside)
+    if Path(name).is_absolute() or ".." in Path(name).parts or not file.is_relative_to(home):
+        tree.refuse(path, outside)
+    return file
 
 
 def decode(raw: bytes, source: str) -> str:

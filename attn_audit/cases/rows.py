@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attn_audit.case_yaml import Step, Tree, quoted, refuse
-from attn_audit.cases.files import decode, read_bytes, shown
+from attn_audit.cases.files import beside, decode, read_bytes, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Row:
 
 def read_rows(tree: Tree, path: tuple[Step, ...], name: str, folder: Path) -> Iterator[Row]:
     """The rows of the file ``name`` in ``folder``; ``path`` is where the case file names it. Raises UsageError."""
-    file = _beside(tree, path, name, folder)
+    file = beside(tree, path, name, folder)
     source = shown(Path(file.name))
     text = decode(read_bytes(file, "CSV file"), source)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -58,16 +58,3 @@ def _row(columns: list[str], cells: list[str], source: str, line: int) -> Row:
         refuse(source, line, f"the row has {len(cells)} cells, the header {len(columns)}")
     values = dict(zip(columns, cells, strict=True))
     return Row(values.pop("id"), values, f"{source}, line {line}")
-
-
-def _beside(tree: Tree, path: tuple[Step, ...], name: str, folder: Path) -> Path:
-    """The path of a file in the case file's folder or below it, wherever links may lead."""
-    outside = f"the file {quoted(name)} must be a relative path that stays in the folder of the case file"
-    try:
-        home = folder.resolve()
-        file = (home / name).resolve()
-    except (OSError, ValueError, RuntimeError):
-        tree.refuse(path, outside)
-    if Path(name).is_absolute() or ".." in Path(name).parts or not file.is_relative_to(home):
-        tree.refuse(path, outside)
-    return file

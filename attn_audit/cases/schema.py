@@ -10,7 +10,9 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from attn_audit.case_yaml import Step, Tree, plain, quoted
 from attn_audit.evidence.records import (
-    BatchInfo,
+    Address,
+    BatchFields,
+    Colour,
     Index,
     Limits,
     Message,
@@ -126,11 +128,21 @@ class FileSettings(Record):
     threads: Text | None = None
     seed: Text | None = None
     format: Text | None = None
+    paper: Text | None = None
 
 
-class CaseFileSchema(BatchInfo):
+class LetterheadEntry(Record):
+    """What stands at the head of each report, beside the organisation."""
+
+    logo: Text | None = Field(None, description="PNG file beside the case file, at most 64 KiB and 262,144 pixels")
+    colour: Colour | None = Field(None, description="#rrggbb, at least 4.5:1 on white; of the rules above headings")
+    address: Address | None = Field(None, description="at most 5 lines")
+
+
+class CaseFileSchema(BatchFields):
     """A case file: what is said about the batch, and its cases."""
 
+    letterhead: LetterheadEntry | None = None
     model: Text | None = Field(None, max_length=4096, description="folder, .gguf file or name of the model")
     settings: FileSettings = FileSettings()
     decision: Place | None = Field(None, description="for every case that does not give its own")
@@ -144,6 +156,7 @@ SETTINGS = frozenset(FileSettings.model_fields)
 _INSIDE: Mapping[Step | None, type[Record]] = {
     None: CaseFileSchema,
     "cases": CaseEntry,
+    "letterhead": LetterheadEntry,
     "settings": FileSettings,
     "policies": Policy,
     "limits": Limits,
@@ -156,6 +169,7 @@ _INSIDE: Mapping[Step | None, type[Record]] = {
     "decision": AnswerPlace,
     "rationale": AnswerPlace,
 }
+_NOT_OURS = "^(Input|String|Tuple) should |^Value error, | after validation.*$"
 _WANTED = {
     "string_type": "be text",
     "int_type": "be a whole number",
@@ -226,7 +240,7 @@ def _sentence(tree: Tree, path: tuple[Step, ...], kind: str, message: str, value
     if kind == "missing":
         return f"the field {quoted(str(path[-1]))} is missing {where}"
     what = f"item {path[-1] + 1}" if isinstance(path[-1], int) else quoted(path[-1])
-    wanted = _WANTED.get(kind) or re.sub("^(Input|String|Tuple) should | after validation.*$", "", message)
+    wanted = _WANTED.get(kind) or re.sub(_NOT_OURS, "", message)
     return f"{what} {where} must {wanted}, not {_described(value)}"
 
 

@@ -51,6 +51,7 @@ def run(
     threads: Annotated[str | None, typer.Option(help="Processor threads; default: all.")] = None,
     seed: Annotated[str | None, typer.Option(help="Of the probe's random tokens; default 0.")] = None,
     format: Annotated[str | None, typer.Option(help="Reports: html,pdf (default), html or pdf.")] = None,  # noqa: A002
+    paper: Annotated[str | None, typer.Option(help="The PDF is made for a4 (default) or letter.")] = None,
     junit: Annotated[str | None, typer.Option(help="JUnit XML for CI, here as well as in the audit folder.")] = None,
     sarif: Annotated[str | None, typer.Option(help="SARIF for code scanning, likewise.")] = None,
     csv: Annotated[str | None, typer.Option(help="A row for each piece, likewise; FILE.batch.csv: all cases.")] = None,
@@ -96,6 +97,7 @@ def run(
         "threads": threads,
         "seed": seed,
         "format": format,
+        "paper": paper,
     }
     settings, recorded = resolve(flags, os.environ, case_file.settings)
     settings, recorded = printable(settings, recorded)

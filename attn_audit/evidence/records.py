@@ -7,9 +7,13 @@ Offsets count Unicode code points, ranges are half-open.
 
 from __future__ import annotations
 
+import base64
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from attn_audit.evidence.colour import ENOUGH, WHITE, contrast, rgb
+from attn_audit.evidence.png import MAX_BYTES, read_png
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 UnitKind = Literal["token", "word", "sentence", "paragraph"]
@@ -127,8 +131,44 @@ class Case(Record):
     policies: tuple[Policy, ...] = ()
 
 
-class BatchInfo(Record):
-    """What the user says about the whole batch; printed in every report, never interpreted."""
+def _readable(colour: str) -> str:
+    """Raises ValueError where it is too light for white paper."""
+    if (ratio := contrast(rgb(colour), WHITE)) < ENOUGH:
+        raise ValueError(f"have a contrast of at least {ENOUGH}:1 on white (this has {int(ratio * 100) / 100}:1)")
+    return colour
+
+
+def _picture(logo: str) -> str:
+    """Raises ValueError where it is no small PNG picture in base64, or not in the one way to write it."""
+    data = base64.b64decode(logo, validate=True)
+    read_png(data)
+    if base64.b64encode(data).decode() != logo:
+        raise ValueError("be in the standard form of base64")
+    return logo
+
+
+def _short(address: str) -> str:
+    """Raises ValueError where it would need more than a head of a page."""
+    if address.count("\n") > 4:
+        raise ValueError(f"have at most 5 lines (this has {address.count(chr(10)) + 1})")
+    return address
+
+
+Colour = Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$"), AfterValidator(_readable)]
+Address = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_short)]
+Logo = Annotated[str, Field(max_length=(MAX_BYTES + 2) // 3 * 4), AfterValidator(_picture)]
+
+
+class Letterhead(Record):
+    """What the case file puts at the head of each report, beside its organisation."""
+
+    logo: Logo | None = Field(None, description="a PNG picture, its bytes in base64")
+    colour: Colour | None = Field(None, description="#rrggbb, of the rules above headings")
+    address: Address | None = None
+
+
+class BatchFields(Record):
+    """What the user says about the whole batch, as text; printed in every report, never interpreted."""
 
     title: Line | None = None
     organisation: Line | None = None
@@ -140,6 +180,12 @@ class BatchInfo(Record):
     decided_by: Line | None = None
     retention_until: Line | None = None
     references: tuple[Line, ...] = Field((), max_length=100)
+
+
+class BatchInfo(BatchFields):
+    """All that the user says about the whole batch."""
+
+    letterhead: Letterhead | None = None
 
 
 # -- what was said ----------------------------------------------------------------------------------------------------

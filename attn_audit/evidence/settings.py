@@ -27,6 +27,7 @@ UnitChoice = Literal["token", "word", "sentence", "paragraph", "auto"]
 Sources = Literal["prompt", "prompt+answer"]
 NumberFormat = Literal["float32", "bfloat16", "float16"]
 Switch = Literal["on", "off"]
+Paper = Literal["a4", "letter"]
 _CHOOSES_METHOD = ("operator", "factor", "effect", "layers", "units", "effort", "max_seconds", "dtype")
 _HOST_BOUND = frozenset({"threads"})  # recorded in ``run``, since the default depends on the machine
 
@@ -52,6 +53,7 @@ class Settings(Record):
     threads: int | None = Field(None, ge=1, le=1024, description="of the processor; default: all of them")
     seed: int = Field(0, ge=0, lt=2**63)
     format: str = Field("html,pdf", pattern=r"^(html|pdf)(,(html|pdf))?$")
+    paper: Paper = Field("a4", description="that the PDF is made for")
 
     @property
     def layer_range(self) -> tuple[int, int] | None:
@@ -155,6 +157,7 @@ def _validated(values: dict[str, str], origins: dict[str, Origin]) -> Settings:
             "baselines": Switch,
             "sources": Sources,
             "dtype": NumberFormat,
+            "paper": Paper,
         }.get(name)
         allowed = first["msg"] if choices is None else f"choose one of {', '.join(get_args(choices))}"
         raise UsageError(

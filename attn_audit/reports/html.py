@@ -14,7 +14,8 @@ from markupsafe import Markup
 from attn_audit.evidence.digest import salted_view
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.measured import Evidence
-from attn_audit.evidence.records import Content
+from attn_audit.evidence.records import BatchInfo, Content, Letterhead
+from attn_audit.evidence.settings import Paper
 from attn_audit.evidence.statements import Redaction, SealedCase
 from attn_audit.evidence.store import Measured, Sealed
 from attn_audit.judge.conditions import fails
@@ -22,6 +23,7 @@ from attn_audit.judge.overall import overall
 from attn_audit.reports.checks import verdict_in_words
 from attn_audit.reports.findings import FindingRow, finding_rows
 from attn_audit.reports.fit import check_lengths
+from attn_audit.reports.letterhead import more_css, paper
 from attn_audit.reports.numbers import share, size
 from attn_audit.reports.pieces import pieces_of
 from attn_audit.reports.ranking import UnitRow, supporting, unit_rows
@@ -82,7 +84,9 @@ def page(content: Content, evidence: Evidence, *, missing_glyphs: tuple[str, ...
         "salted": salted_view((content.salt,)),
         "evidence": evidence,
         "view": view,
-        "style": style(tokens=len(view.heat.tokens.choices)),
+        "letterhead": content.batch.letterhead,
+        "organisation": content.batch.organisation,
+        "style": style(paper(evidence.settings), content.batch.letterhead, tokens=len(view.heat.tokens.choices)),
         "size": size,
         "number": _number,
         "missing_glyphs": missing_glyphs,
@@ -99,7 +103,9 @@ def index(sealed: Sealed) -> bytes:
         "seal": seal,
         "salted": salted_view(tuple(walk.salts)),
         "standing": standing(seal.signer),
-        "title": walk.title,
+        "title": walk.batch.title,
+        "letterhead": walk.batch.letterhead,
+        "organisation": walk.batch.organisation,
         "troubles": tuple(case for case in seal.cases if case.status != "ok"),
         "cases": tuple(_index_case(case, sealed, walk.summaries) for case in seal.cases if case.status == "ok"),
         "pairs": finding_rows(seal.pairs),
@@ -108,7 +114,7 @@ def index(sealed: Sealed) -> bytes:
         "overall_left_out": len(rows[_OVERALL_ROWS:]),
         "share": share,
         "withheld": len(sealed.withheld),
-        "style": style(),
+        "style": style(paper(sealed.plan.settings), walk.batch.letterhead),
     }
     return render("index.html.j2", values).encode()
 
@@ -120,13 +126,13 @@ class _Walk:
         self._cases = sealed.cases
         self.summaries: dict[str, _Summary] = {}
         self.salts: list[str] = []
-        self.title: str | None = None
+        self.batch = BatchInfo()
 
     def through(self) -> Iterator[Measured]:
         """Each case, in order."""
         for case_id, (content, evidence) in self._cases.items():
             if not self.salts:
-                self.title = content.batch.title
+                self.batch = content.batch
             self.salts.append(content.salt)
             self.summaries[case_id] = _summary(content, evidence)
             yield content, evidence
@@ -164,11 +170,13 @@ def _summary(content: Content, evidence: Evidence) -> _Summary:
     )
 
 
-def style(*, tokens: int = 0) -> Style:
-    """The stylesheet of every page, with what chooses between the maps of so many answer tokens."""
+def style(size: Paper = "a4", letterhead: Letterhead | None = None, *, tokens: int = 0) -> Style:
+    """The stylesheet of every page: with what chooses between the maps of so many answer tokens, and at its end the
+    size of the paper and the colour of the letterhead."""
     text = (templates_folder() / "report.css").read_text(encoding="utf-8")
     if tokens:
         text += render("tokens.css.j2", {"tokens": tokens})
+    text += more_css(size, letterhead)
     return Style(Markup(text), base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())  # noqa: S704
 
 

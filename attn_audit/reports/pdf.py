@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import logging
 import re
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING
 from attn_audit.evidence.digest import canonical, salted_view, sha256
 from attn_audit.evidence.errors import EvidenceError, UsageError
 from attn_audit.evidence.measured import Evidence
-from attn_audit.evidence.records import Content
+from attn_audit.evidence.records import Content, Letterhead
 from attn_audit.reports.html import page
+from attn_audit.reports.letterhead import LOGO_ADDRESS
 from attn_audit.reports.templates import templates_folder
 from attn_audit.reports.text import code_point
 
@@ -82,7 +84,7 @@ def _draw(content: Content, evidence: Evidence, missing: tuple[str, ...]) -> tup
     from weasyprint import CSS, HTML, Attachment  # noqa: PLC0415
     from weasyprint.text.fonts import FontConfiguration  # noqa: PLC0415
 
-    fetcher, fonts = _fetcher(), FontConfiguration()
+    fetcher, fonts = _fetcher(content.batch.letterhead), FontConfiguration()
     raw = canonical(evidence)
     finished = _time(evidence.run.finished)
     attachment = Attachment(
@@ -106,18 +108,27 @@ def _draw(content: Content, evidence: Evidence, missing: tuple[str, ...]) -> tup
     return data, _missing_glyphs(collector.messages)
 
 
-def _fetcher() -> URLFetcher:
-    """Answers exactly the names of the shipped fonts, from memory. No protocol at all: the page needs nothing from
-    outside, and the default fetcher reads local files (attack 34)."""
+def _fetcher(letterhead: Letterhead | None = None) -> URLFetcher:
+    """Answers exactly the names of the shipped fonts and the address that holds the logo, from memory. No protocol at
+    all: the page needs nothing from outside, and the default fetcher reads local files (attack 34)."""
     from weasyprint.urls import URLFetcher, URLFetcherResponse  # noqa: PLC0415
 
-    class Fonts(URLFetcher):  # type: ignore[misc]  # weasyprint ships no types
+    known = _fonts() | _logo(letterhead)
+
+    class Known(URLFetcher):  # type: ignore[misc]  # weasyprint ships no types
         def fetch(self, url: str, headers: object = None) -> URLFetcherResponse:
-            if (font := _fonts().get(url)) is not None:
-                return URLFetcherResponse(url, font)
+            if (data := known.get(url)) is not None:
+                return URLFetcherResponse(url, data)
             return super().fetch(url, headers)
 
-    return Fonts(allowed_protocols=())
+    return Known(allowed_protocols=())
+
+
+def _logo(letterhead: Letterhead | None) -> dict[str, bytes]:
+    """The logo by the address that the page gives it."""
+    if letterhead is None or letterhead.logo is None:
+        return {}
+    return {LOGO_ADDRESS + letterhead.logo: base64.b64decode(letterhead.logo)}
 
 
 @cache

@@ -18,7 +18,7 @@ from attn_audit.reports.text import visible
 from attn_audit.verify.pdf_drawing import Fragment
 
 _UNREAD = frozenset({"style", "title"})
-_VOID = frozenset({"meta", "br", "rect", "input"})
+_VOID = frozenset({"meta", "br", "rect", "input", "img"})
 _SCREEN = "screen"  # class of what is not printed
 # Scripts whose letters change places or merge when they are drawn: of South and South-East Asia, Tibet and Mongolia.
 _STACKED = regex.compile(

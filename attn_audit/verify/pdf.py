@@ -5,11 +5,9 @@ It is read with pypdf and not drawn again, so that this needs neither WeasyPrint
 
 from __future__ import annotations
 
-import logging
 import re
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -24,9 +22,11 @@ from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
 from attn_audit.reports.html import page
+from attn_audit.reports.letterhead import SIZES, paper
 from attn_audit.reports.text import exact
 from attn_audit.verify.page_text import compare
 from attn_audit.verify.pdf_drawing import Drawing, Fragment, drawing
+from attn_audit.verify.pdf_figures import check_figures, silent
 
 _MAX_OBJECTS = 2_000_000  # values of all objects; a page has about 10,000
 _MAX_NOTICES = 4  # texts that look like the report's notice of missing glyphs; the case may hold others
@@ -48,7 +48,7 @@ _ACTING = frozenset(
     f"/{key}"
     for key in (
         *("AA", "OpenAction", "JS", "JavaScript", "AcroForm", "XFA", "Annots", "OCProperties", "Collection", "URI"),
-        *("ActualText", "Alt", "E", "Encrypt", "FFilter", "PieceInfo", "Perms"),
+        *("ActualText", "E", "Encrypt", "FFilter", "PieceInfo", "Perms"),
     )
 )
 _ACTIONS = frozenset(
@@ -79,27 +79,28 @@ def check_pdf(data: bytes, content: Content, evidence: Evidence) -> int:
     Raises EvidenceError where the PDF cannot be read whole, has other attachments than this evidence, holds something
     that acts or hides, or says anything else than the page that follows from content and evidence.
     """
-    found = _read(data)
+    found = _read(data, SIZES[paper(evidence.settings)])
     if found.attached != ((EVIDENCE, canonical(evidence)),):
         raise EvidenceError("report.pdf: what is attached is not evidence.json alone, as it is beside the report")
     _check_margins(found.drawn, content, evidence)
     if (title := f"Audit report: case {exact(content.case.id)}") != found.title:
         raise EvidenceError(f"report.pdf has the title {found.title!r:.80} instead of {title!r}")
+    check_figures(found.drawn, page(content, evidence, missing_glyphs=()), content.batch.letterhead)
     return _check_text(found, content, evidence)
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _read(data: bytes) -> _Read:
-    """The PDF taken apart. Raises EvidenceError, whatever the bytes are."""
+def _read(data: bytes, size: Sequence[int]) -> _Read:
+    """The PDF, whose pages have that size, taken apart. Raises EvidenceError, whatever the bytes are."""
     # One revision only: programs differ in what they show of a file with several.
     revisions = len(re.findall(rb"(?:^|[\r\n])startxref\s", data))
     if not data.startswith(b"%PDF-1.7\n") or not data.endswith(b"%%EOF\n") or revisions != 1:
         raise EvidenceError("report.pdf is not a PDF of one revision, whole from its first byte to its last")
     try:
-        with _silent("pypdf"):
-            return _taken_apart(PdfReader(BytesIO(data), strict=True))
+        with silent("pypdf"):
+            return _taken_apart(PdfReader(BytesIO(data), strict=True), size)
     except EvidenceError:
         raise
     except Exception as error:  # a damaged file makes the parser raise almost anything
@@ -108,10 +109,10 @@ def _read(data: bytes) -> _Read:
         ) from error
 
 
-def _taken_apart(reader: PdfReader) -> _Read:
+def _taken_apart(reader: PdfReader, size: Sequence[int]) -> _Read:
     if reader.is_encrypted:
         raise EvidenceError("report.pdf is encrypted")
-    _check_objects(reader)
+    _check_objects(reader, size)
     bookmarks = tuple(str(entry.title) for entry in _flat(reader.outline))
     attached = tuple((name, data) for name, versions in reader.attachments.items() for data in versions)
     return _Read(attached, str(reader.metadata["/Title"] if reader.metadata else ""), bookmarks, drawing(reader))
@@ -125,21 +126,23 @@ def _flat(outline: Any) -> Iterator[Any]:
             yield entry
 
 
-def _check_objects(reader: PdfReader) -> None:
+def _check_objects(reader: PdfReader, size: Sequence[int]) -> None:
     """Nothing that this tool never writes. Raises EvidenceError."""
     root = reader.root_object
     _only(root, _CATALOG, "the document")
     _only(root["/Names"], frozenset({"/EmbeddedFiles", "/Dests"}), "the document's names")
     for one in reader.pages:
         _only(dict(one), _PAGE, "a page")
-        if [round(float(side)) for side in one.mediabox] != [0, 0, 595, 842]:
-            raise EvidenceError("report.pdf has a page that is not A4")
+        if [round(float(side)) for side in one.mediabox] != [0, 0, *size]:
+            raise EvidenceError("report.pdf has a page that is not of the size that the settings name")
     files: set[int] = set()
     for value in _values(reader.trailer):
         if not isinstance(value, dict):
             continue
         if acting := (value.keys() & _ACTING) or ({value.get("/S")} & _ACTIONS):
             raise EvidenceError(f"report.pdf holds {min(map(str, acting))[1:]}, which this tool never writes")
+        if "/Alt" in value and value.get("/S") != "/Figure":
+            raise EvidenceError("report.pdf holds another text for those who listen than for those who see")
         if "/EF" in value:
             files.add(id(value))
         if isinstance(value, StreamObject) and "/F" in value:
@@ -173,20 +176,6 @@ def _values(root: Any) -> Iterator[Any]:
     raise EvidenceError(f"report.pdf consists of more than {_MAX_OBJECTS} values")
 
 
-@contextmanager
-def _silent(name: str) -> Iterator[None]:
-    """Nothing that this logger says reaches the reader: a file that is not right is reported in one sentence."""
-    logger = logging.getLogger(name)
-    handler, propagate = logging.NullHandler(), logger.propagate
-    logger.addHandler(handler)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.propagate = propagate
-        logger.removeHandler(handler)
-
-
 # -- comparing --------------------------------------------------------------------------------------------------------
 
 
@@ -195,14 +184,20 @@ def _check_margins(drawn: Drawing, content: Content, evidence: Evidence) -> None
     seen. Raises EvidenceError."""
     above = (f"Case {exact(content.case.id)}", f"evidence {sha256(canonical(evidence))}")
     for number, fragments in enumerate(drawn.margins, start=1):
-        expected = (*above, f"Page {number} of {len(drawn.margins)}")
-        if any(one.hidden for one in fragments) or sorted(map(_plain, fragments)) != sorted(expected):
+        # A long id takes several lines, so that the texts are compared as one, in the order in which they are drawn.
+        expected = "".join((*above, f"Page {number} of {len(drawn.margins)}"))
+        said = "".join(map(_plain, fragments))
+        if any(one.hidden for one in fragments) or _solid(said) != _solid(expected):
             raise EvidenceError(f"report.pdf: page {number} has another margin than this report")
     # The two lines stand once, invisibly, in the page itself: the margins take them from there.
     hidden = [_plain(fragment) for fragment in drawn.fragments if fragment.hidden and fragment.text.strip()]
     if hidden != list(above):
         said = next((text for text in hidden if text not in above), "")
         raise EvidenceError(f"report.pdf hides text that a reader must see: {said!r:.80}")
+
+
+def _solid(text: str) -> str:
+    return "".join(text.split())
 
 
 def _plain(fragment: Fragment) -> str:

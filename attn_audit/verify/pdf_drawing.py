@@ -32,9 +32,26 @@ _COLOURS = frozenset(("cs", "CS", "sc", "SC", "scn", "SCN", "sh"))  # of emoji t
 _CHARACTER = re.compile(rb"<([0-9a-fA-F]{4})> <((?:[0-9a-fA-F]{4})*)>")
 _SMALLEST = 4.0  # points; the smallest text of a report that is meant to be read has 5.5
 _LIGHTEST = 0.4  # luma of a text; the lightest text of a report has 0.33
-_A4 = (595.3, 841.9)  # points
 _Matrix = tuple[float, float, float, float, float, float]
 _IDENTITY: _Matrix = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of points as the file holds it, and the size in points, 1/72 inch, at which it is drawn."""
+
+    stream: StreamObject
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What the structure calls a figure: the text for those who do not see it, and the pictures of points in it."""
+
+    page: int
+    alternative: str
+    pictures: tuple[Picture, ...]
 
 
 @dataclass(frozen=True)
@@ -46,6 +63,7 @@ class Fragment:
     page: int
     glyphs: tuple[str, ...]
     hidden: bool
+    pictures: tuple[Picture, ...] = ()
     cell: int | None = None
     head: int | None = None
 
@@ -56,10 +74,12 @@ class Fragment:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The text of the structure in its order; for each page the texts outside of it; the number of pictures."""
+    """The text of the structure in its order; for each page the texts outside of it; the figures of the structure; the
+    number of pictures outside of figures."""
 
     fragments: tuple[Fragment, ...]
     margins: tuple[tuple[Fragment, ...], ...]
+    figures: tuple[Figure, ...]
     pictures: int
 
 
@@ -76,9 +96,11 @@ def drawing(reader: PdfReader) -> Drawing:
             raise EvidenceError(f"report.pdf draws with more than {_MAX_DRAWN >> 20} MiB of operators")
         canvas.draw()
         canvases.append(canvas)
-    fragments = tuple(_structured(reader, pages, canvases))
+    figures: list[Figure] = []
+    fragments = tuple(_structured(reader, pages, canvases, figures))
     margins = tuple(tuple(canvas.texts.values()) for canvas in canvases)
-    return Drawing(fragments, margins, sum(canvas.pictures for canvas in canvases))
+    drawn = sum(canvas.pictures for canvas in canvases)
+    return Drawing(fragments, margins, tuple(figures), drawn - sum(len(figure.pictures) for figure in figures))
 
 
 # -- content streams --------------------------------------------------------------------------------------------------
@@ -100,6 +122,7 @@ class _Canvas:
         self.number = number
         self.texts: dict[int, Fragment] = {}
         self.pictures = 0
+        self._right, self._top = (float(side) for side in page.mediabox[2:])
         contents = page["/Contents"]
         self._reader, self._contents = reader, contents
         self.size = len(contents.get_data()) if isinstance(contents, StreamObject) else _MAX_DRAWN
@@ -180,14 +203,19 @@ class _Canvas:
         self.texts[mark] = replace(before, glyphs=before.glyphs + glyphs, hidden=before.hidden or self._unseen())
 
     def _picture(self, operands: Sequence[Any]) -> None:
-        if self._objects[operands[0]].get_object()["/Subtype"] != "/Image":
+        stream = self._objects[operands[0]].get_object()
+        if not isinstance(stream, StreamObject) or str(stream["/Subtype"]) != "/Image":
             raise EvidenceError("report.pdf draws a part of a page from elsewhere, which this tool never does")
         self.pictures += 1
+        if self._marks and (mark := self._marks[-1]) is not None:
+            before, (width, _, _, height, _, _) = self.texts[mark], self._states[-1].matrix
+            drawn = Picture(stream, abs(width), abs(height))
+            self.texts[mark] = replace(before, pictures=(*before.pictures, drawn))
 
     def _unseen(self) -> bool:
         state = self._states[-1]
         _, _, _, height, x, y = _times(self._place, state.matrix)
-        inside = -1 <= x <= _A4[0] and -1 <= y <= _A4[1]
+        inside = -1 <= x <= self._right + 1 and -1 <= y <= self._top + 1
         return abs(height) * self._size < _SMALLEST or state.light > _LIGHTEST or state.alpha < 1 or not inside
 
 
@@ -225,8 +253,11 @@ def _times(first: _Matrix, then: _Matrix) -> _Matrix:
 # -- structure --------------------------------------------------------------------------------------------------------
 
 
-def _structured(reader: PdfReader, pages: Sequence[PageObject], canvases: Sequence[_Canvas]) -> Iterator[Fragment]:
-    """The texts that the structure names, in its order, each taken off its page. Raises EvidenceError."""
+def _structured(
+    reader: PdfReader, pages: Sequence[PageObject], canvases: Sequence[_Canvas], figures: list[Figure]
+) -> Iterator[Fragment]:
+    """The texts that the structure names, in its order, each taken off its page; ``figures`` are added to the list.
+    Raises EvidenceError."""
     numbers = {page.indirect_reference.idnum: index for index, page in enumerate(pages) if page.indirect_reference}
     root = _dictionary(reader.root_object["/StructTreeRoot"])
     nodes: list[tuple[Any, int | None, int | None, bool]] = [(kid, None, None, False) for kid in reversed(root["/K"])]
@@ -244,7 +275,10 @@ def _structured(reader: PdfReader, pages: Sequence[PageObject], canvases: Sequen
         for kid in node["/K"]:
             if isinstance(kid, int):
                 canvas = canvases[numbers[dict.__getitem__(node, "/Pg").idnum]]
-                yield replace(canvas.texts.pop(int(kid)), cell=cell, head=head)
+                drawn = replace(canvas.texts.pop(int(kid)), cell=cell, head=head)
+                if kind == "/Figure":
+                    figures.append(Figure(drawn.page, str(node.get("/Alt", "")), drawn.pictures))
+                yield drawn
             else:
                 kids.append((kid, cell, head, kind == "/Div"))
         nodes += reversed(kids)
