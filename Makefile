@@ -37,6 +37,7 @@ format: $(STAMP) ## Format the code and mend what can be mended safely
 golden: $(STAMP) ## Write the generated pages anew; read the diff before you keep it
 	$(BIN)/python tools/models_page.py
 	$(BIN)/python tools/schemas.py
+	$(BIN)/python tools/golden.py
 
 clean: ## Remove everything made here except .venv
 	rm -rf .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

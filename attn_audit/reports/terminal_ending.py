@@ -68,11 +68,10 @@ def most_in_need(rows: Sequence[EndedRow]) -> str | None:
 
 def ending_table(rows: Sequence[EndedRow], cases: Mapping[str, Measured] | None) -> RenderableType:
     """``cases``: those whose text may be quoted; None: this is no place for texts of cases."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("Case", overflow="fold", max_width=20, style=_LABEL)
-    for heading in ("Map", "Policies", "Warnings"):
-        table.add_column(heading, overflow="fold", max_width=13)
-    table.add_column("Seconds", justify="right")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), expand=True)
+    table.add_column("Case", overflow="fold", max_width=16, style=_LABEL)
+    table.add_column("Map, policies", overflow="fold", min_width=13, max_width=13)
+    table.add_column("Seconds", justify="right", no_wrap=True)
     table.add_column("How it ended" if cases is None else "Answer, and what drove it most", ratio=1, overflow="fold")
     most = sorted(range(len(rows)), key=lambda at: rows[at].need, reverse=True)[:ROWS]
     for at in sorted(most):
@@ -100,12 +99,10 @@ def _cells(row: EndedRow, cases: Mapping[str, Measured] | None) -> tuple[Rendera
     case = row.case
     if not row.verdict:
         reason = Text(f"{case.status}: ", _BAD if case.status == "failed" else _LABEL)
-        return _id(case), *(Text(_NONE),) * 4, reason.append(one_line(case.reason or "", _REASON), Style.null())
+        return _id(case), Text(_NONE), Text(_NONE), reason.append(one_line(case.reason or "", _REASON), Style.null())
     return (
         _id(case),
-        Text(_VERDICTS.get(row.verdict, row.verdict), _BAD if row.verdict in _VERDICTS else ""),
-        _policies(row.policies),
-        Text(str(row.warnings or _NONE)),
+        _judged(row),
         Text(f"{row.seconds:.1f}"),
         Text("finished") if cases is None else _told(cases.get(case.id)),
     )
@@ -115,12 +112,18 @@ def _id(case: SealedCase) -> Text:
     return Text(visible(case.id))
 
 
-def _policies(counted: Counter[str]) -> Text:
+def _judged(row: EndedRow) -> Text:
+    lines = [Text(_VERDICTS.get(row.verdict, row.verdict), _BAD if row.verdict in _VERDICTS else "")]
+    counted = row.policies
     if counted["fails"]:
-        return Text(f"{counted['fails']} of {counted.total()} fail", _BAD)
-    if counted["warns"]:
-        return Text(f"{counted['warns']} of {counted.total()} warn", _LABEL)
-    return Text(f"{counted.total()} hold" if counted else _NONE)
+        lines.append(Text(f"{counted['fails']} of {counted.total()} fail", _BAD))
+    elif counted["warns"]:
+        lines.append(Text(f"{counted['warns']} of {counted.total()} warn", _LABEL))
+    elif counted:
+        lines.append(Text("1 holds" if counted.total() == 1 else f"{counted.total()} hold"))
+    if row.warnings:
+        lines.append(Text("1 warning" if row.warnings == 1 else f"{row.warnings} warnings"))
+    return Text("\n").join(lines)
 
 
 def _told(measured: Measured | None) -> Text:
