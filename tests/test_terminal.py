@@ -1,4 +1,4 @@
-"""What the terminal shows: the same as kept, within its width, in any language, and without a command of anybody else's."""
+"""What the terminal shows: the same as kept, within its width, in any language, and nobody else's commands."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from attn_audit.reports.text import LOG_COMMANDS
 GOLDEN = Path(__file__).parent / "golden" / "terminal"
 OWN = re.compile(r"\x1b\[[0-9;]*m")  # what Rich writes for colours, and no more
 SEQUENCES = (
-    "\x1b[2J\x1b[H \x1b]8;;http://evil.example\x07link\x1b]8;;\x07 \x1b]52;c;aGk=\x07 \x1bP1q\x1b\\ \x9b31m \x9d0;t\x9c "
-    "\r\x08\x7f [red]bold[/red] [link=http://evil.example]here[/link] :warning: {~x~} {… 900 …} [x +1.00]"
+    "\x1b[2J\x1b[H \x1b]8;;http://evil.example\x07link\x1b]8;;\x07 \x1b]52;c;aGk=\x07 \x1bP1q\x1b\\ "
+    "\x9b31m \x9d0;t\x9c \r\x08\x7f [red]bold[/red] [link=http://evil.example]here[/link] :warning: {~x~} {… 9 …}"
 )
 MARKUP = ("[red]bold[/red]", "[link=http://evil.example]here[/link]", ":warning:")
 
@@ -85,7 +85,9 @@ def test_the_order_is_that_of_page_one() -> None:
 
 def test_a_policy_that_fails_stands_above_one_that_holds() -> None:
     drawn = views.shown(make.rich_case())
-    assert drawn.index("BROKEN") < drawn.index("NOT COMPARABLE") < drawn.index("names nothing") < drawn.index("income d")
+    assert (
+        drawn.index("BROKEN") < drawn.index("NOT COMPARABLE") < drawn.index("names nothing") < drawn.index("income d")
+    )
 
 
 def test_figures_stand_left_of_every_text() -> None:
@@ -125,9 +127,11 @@ def test_attack_39_no_sequence_of_the_case_reaches_the_terminal(draw: str, colou
         warnings=(Warn(code="near-certain", sentence=SEQUENCES, advice=SEQUENCES),),
         findings=(make.FINDINGS[0].model_copy(update={"policy": SEQUENCES}),),
     )
-    plan, seal = make.batch({"loan-1": (content, evidence)}, failed={f"bad {SEQUENCES}": f"no {SEQUENCES}"})
+    _, seal = make.batch({"loan-1": (content, evidence)}, failed={f"bad {SEQUENCES}": f"no {SEQUENCES}"})
     table = ending_table(ended_rows(seal, {"loan-1": evidence}), {"loan-1": (content, evidence)})
-    drawn = views.shown((content, evidence), 200, colour=colour) if draw == "show" else views.printed(table, 200, colour)
+    drawn = (
+        views.shown((content, evidence), 200, colour=colour) if draw == "show" else views.printed(table, 200, colour)
+    )
     plain = OWN.sub("", drawn)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", plain)
     assert "⟨U+001B⟩" in plain
@@ -137,7 +141,9 @@ def test_attack_39_no_sequence_of_the_case_reaches_the_terminal(draw: str, colou
 
 
 def test_attack_41_no_line_of_a_log_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
-    content = make.content([Message(role="user", content="::error::x ##[group]y ##vso[task.x]")], "::set-output name=a::b")
+    content = make.content(
+        [Message(role="user", content="::error::x ##[group]y ##vso[task.x]")], "::set-output name=a::b"
+    )
     stdout().print(views.case_view(content, make.evidence(content), top=5, verified="x"))
     assert not LOG_COMMANDS.search(capsys.readouterr().out)
 
@@ -196,5 +202,3 @@ def test_of_many_cases_those_that_need_a_look_are_listed() -> None:
     assert all(words in drawn for words in ("c-050", "bad", "out of memory", "index.html lists the other 21"))
     assert drawn.count("“Refer") == ROWS - 1
     assert drawn.index("c-000") < drawn.index("c-050") < drawn.index("bad"), "in the order of the batch"
-
-

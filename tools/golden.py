@@ -1,6 +1,6 @@
 """Write the views of kept records anew into tests/golden/: what they show is compared by the tests, line by line.
 
-    .venv/bin/python tools/golden.py
+.venv/bin/python tools/golden.py
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "tests" / "golden"
 sys.path.insert(0, str(ROOT / "tests"))
 
-import terminal_views
+import terminal_views  # noqa: E402
 
 # Name of the file below tests/golden/ -> what gives its text.
 VIEWS: dict[str, Callable[[], str]] = {f"terminal/{name}.txt": make for name, make in terminal_views.VIEWS.items()}
