@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from rich.console import Console
 import make_records as make
 import terminal_views as views
 import test_index
+from attn_audit.batch.order import Finished
+from attn_audit.cli import ending
 from attn_audit.cli.console import stdout
 from attn_audit.evidence.measured import Warn
 from attn_audit.evidence.records import Message
@@ -202,3 +206,23 @@ def test_of_many_cases_those_that_need_a_look_are_listed() -> None:
     assert all(words in drawn for words in ("c-050", "bad", "out of memory", "index.html lists the other 21"))
     assert drawn.count("“Refer") == ROWS - 1
     assert drawn.index("c-000") < drawn.index("c-050") < drawn.index("bad"), "in the order of the batch"
+
+
+def test_the_next_commands_are_such_as_a_shell_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sealed = test_index.varied()
+    monkeypatch.setattr(ending, "stored_evidence", lambda *_: sealed.evidence)
+    finished = Finished(Path("my audit/$x"), sealed.seal)
+    monkeypatch.setattr(sys, "platform", "linux")
+    ending.conclude(finished, True, Path("a key"))
+    said = capsys.readouterr().err
+    assert [shlex.split(line) for line in re.findall("next: (.*)", said)] == [
+        ["attn-audit", "verify", "my audit/$x", "--trust", "a key.allowed_signers"],
+        ["attn-audit", "show", "my audit/$x", "--case", "rich"],
+        ["xdg-open", "my audit/$x/index.html"],
+    ]
+    ending.conclude(finished, False, None)
+    said = capsys.readouterr().err
+    assert "UNSIGNED" in said
+    assert "next: attn-audit verify" not in said

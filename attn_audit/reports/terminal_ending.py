@@ -98,8 +98,8 @@ def _row(case: SealedCase, evidence: Evidence | None, paired: Sequence[Finding])
 def _cells(row: EndedRow, cases: Mapping[str, Measured] | None) -> tuple[RenderableType, ...]:
     case = row.case
     if not row.verdict:
-        reason = Text(f"{case.status}: ", _BAD if case.status == "failed" else _LABEL)
-        return _id(case), Text(_NONE), Text(_NONE), reason.append(one_line(case.reason or "", _REASON), Style.null())
+        reason = Text().append(f"{case.status}: ", _BAD if case.status == "failed" else _LABEL)
+        return _id(case), Text(_NONE), Text(_NONE), reason.append(one_line(case.reason or "", _REASON))
     return (
         _id(case),
         _judged(row),

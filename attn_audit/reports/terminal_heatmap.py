@@ -78,19 +78,19 @@ def heat_map(
 
 
 def _legend(content: Content, evidence: Evidence, shown: list[_Run]) -> Text:
-    legend = Text("Heat-map. ", style=_LABEL)
+    legend = Text().append("Heat-map. ", _LABEL)
     legend.append("[piece +1.00]", _HEAT[3])
-    legend.append(" supported the answer by 1.00 nats, ", Style.null())
+    legend.append(" supported the answer by 1.00 nats, ")
     legend.append("[piece −1.00]", _HEAT[-3])
-    legend.append(" spoke against it; weaker pieces have no bracket.", Style.null())
+    legend.append(" spoke against it; weaker pieces have no bracket.")
     if any(value is None for value in evidence.relevance):
         legend.append(" ")
         legend.append("{~text~}", _UNMEASURED)
-        legend.append(" was not measured (screened out as unpromising); that is not “no effect”.", Style.null())
+        legend.append(" was not measured (screened out as unpromising); that is not “no effect”.")
     if any(run.left_out for run in shown):
         legend.append(" ")
         legend.append("{… 900 characters …}", _UNMEASURED)
-        legend.append(" without a bracket are left out; the HTML report shows all of the text.", Style.null())
+        legend.append(" without a bracket are left out; the HTML report shows all of the text.")
     if any(_LOOK_ALIKE.search(message.content) for message in content.case.messages):
         legend.append(" Beware: the case's own text holds brackets that look like these.", _LABEL)
     return legend

@@ -181,7 +181,7 @@ def findings(rows: tuple[FindingRow, ...]) -> Blocks:
         lines = [words for words, held in row.rules if row.held or not held]
         lines += [f"not measured as the policy asks: {row.differs}"] if row.differs else []
         lines += ["a warning only"] if row.severity == "warn" and not row.held else []
-        words = Text(visible(row.policy), _LABEL).append(visible("".join(f"\n{line}" for line in lines)), Style.null())
+        words = Text().append(visible(row.policy), _LABEL).append(visible("".join(f"\n{line}" for line in lines)))
         grid.add_row(Text(row.outcome), words)
     return (title("Policies"), grid)
 
@@ -207,7 +207,7 @@ def steps(found: Steps | None) -> Blocks:
     for step in found.rows:
         words = _quoted(step.text)
         for effect in step.parts:
-            words.append(f"\n{effect.nats or _NONE} on {visible(effect.name)}", Style.null())
+            words.append(f"\n{effect.nats or _NONE} on {visible(effect.name)}")
         table.add_row(str(step.number), step.nats or _NONE, words)
     if found.left_out:
         table.add_row("", "", Text(f"… {found.left_out} weaker pieces left out …", style=_ASIDE))
@@ -266,19 +266,18 @@ def _joint(rows: tuple[JointRow, ...]) -> Table:
 
 def _piece(piece: Piece) -> Text:
     """A piece among the words around it."""
-    words = Text(exact(piece.name) + " " if piece.name else "", style=_LABEL)
-    words.append(visible(piece.before), Style.null())
-    words.append_text(_quoted(piece.whole))
-    return words.append(visible(piece.after), Style.null())
+    words = Text().append(exact(piece.name) + " " if piece.name else "", _LABEL)
+    words.append(visible(piece.before)).append_text(_quoted(piece.whole))
+    return words.append(visible(piece.after))
 
 
 def _named(name: str, text: str) -> Text:
     """A piece without the words around it."""
-    return Text(exact(name) + " " if name else "", style=_LABEL).append_text(_quoted(text))
+    return Text().append(exact(name) + " " if name else "", _LABEL).append_text(_quoted(text))
 
 
 def _quoted(text: str) -> Text:
-    return Text(f"‹{visible(shortened(text, _ROW_LENGTH))}›", style=_LABEL)
+    return Text().append(f"‹{visible(shortened(text, _ROW_LENGTH))}›", _LABEL)
 
 
 def _drivers(found: tuple[Driver, ...]) -> Table:
@@ -292,4 +291,4 @@ def _members(row: JointRow) -> Text:
     words = Text(", ").join(_named(piece.name, piece.text) for piece in row.pieces)
     if row.left_out:
         words.append(f" and {row.left_out} others")
-    return words.append(f" {row.in_words}", Style.null()) if row.in_words else words
+    return words.append(f" {row.in_words}") if row.in_words else words
