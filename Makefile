@@ -38,6 +38,7 @@ golden: $(STAMP) ## Write the generated pages anew; read the diff before you kee
 	$(BIN)/python tools/models_page.py
 	$(BIN)/python tools/schemas.py
 	$(BIN)/python tools/catalogue.py
+	$(BIN)/python tools/golden.py
 
 clean: ## Remove everything made here except .venv
 	rm -rf .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

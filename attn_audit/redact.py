@@ -23,8 +23,8 @@ from attn_audit.evidence.statements import Plan, Redaction, Seal, redaction_subj
 from attn_audit.evidence.store import stored, stored_redactions, stored_statement
 from attn_audit.evidence.sums import write_sums
 from attn_audit.evidence.trust import own
-from attn_audit.reports import html
 from attn_audit.reports.exports import makers
+from attn_audit.reports.index import index_page
 from attn_audit.reports.verify_page import verify_page
 from attn_audit.verify import verify
 from attn_audit.verify.signature import moment
@@ -99,7 +99,7 @@ def _close(out: Path, case_id: str, key: SigningKey) -> Redaction:
     plan, seal = stored_statement(out, bundle.PLAN, Plan), stored_statement(out, bundle.SEAL, Seal)
     sealed = stored(out, plan, seal)
     withheld = sealed.withheld
-    for name, page in {bundle.INDEX: html.index, **makers(seal.exports)}.items():
+    for name, page in {bundle.INDEX: index_page, **makers(seal.exports)}.items():
         bundle.write_file(out / name, page(sealed))
     bundle.write_file(out / bundle.VERIFY_PAGE, verify_page(plan, seal, tuple(withheld.values()), alone=False))
     write_sums(out, key)

@@ -33,8 +33,8 @@ from attn_audit.measure.explain import check
 from attn_audit.measure.memory import as_memory_error
 from attn_audit.measure.model import LocatedModel, Model, load
 from attn_audit.measure.planner import Planned as PlannedCase
-from attn_audit.reports import html
 from attn_audit.reports.exports import makers
+from attn_audit.reports.index import index_page
 from attn_audit.reports.verify_page import verify_page
 from attn_audit.verify.signature import moment
 
@@ -149,7 +149,7 @@ def _close(order: Order, planned: Planned, ended: tuple[SealedCase, ...], host: 
     seal = seal.model_copy(update={"pairs": _pairs(order, out, seal)})
     subjects = seal_subjects(seal, signed=order.signed, manifest=model_files)
     sealed = stored(out, planned.plan, seal)
-    for name, page in {bundle.INDEX: html.index, **makers(seal.exports)}.items():
+    for name, page in {bundle.INDEX: index_page, **makers(seal.exports)}.items():
         bundle.write_file(out / name, page(sealed))
     bundle.write_file(out / bundle.VERIFY_PAGE, verify_page(planned.plan, seal, (), alone=False))
     bundle.write_file(out / order.name(bundle.SEAL), order.seal_up(Statement(subjects, seal)))

@@ -1,47 +1,50 @@
-"""How a batch ended: a table for the terminal, and the one sentence where it is not what was asked for."""
+"""How a batch ended: a table for the terminal, what to type next, and the one sentence where it is not what was asked
+for."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from rich.table import Table
-from rich.text import Text
 
 from attn_audit.cli.console import advise, complain, stderr
 from attn_audit.cli.signing import signers_beside
 from attn_audit.evidence import bundle
 from attn_audit.evidence.errors import ConditionMet, Incomplete
-from attn_audit.evidence.store import stored_evidence
+from attn_audit.evidence.store import stored_cases, stored_evidence
+from attn_audit.reports.terminal_ending import ended_rows, ending_table, most_in_need
 
 _SAID = 20  # of the places where a condition is met
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from attn_audit.batch import Finished
-    from attn_audit.evidence.findings import Finding
     from attn_audit.judge.conditions import Met
 
 
-def conclude(finished: Finished, view: str, signed: bool, key: Path | None) -> None:
-    """How each case ended, and what to type next."""
-    table = Table("case", "status", "policies", "report", box=None, pad_edge=False)
-    evidence = stored_evidence(finished.out, finished.seal)
-    paired: dict[str, list[Finding]] = defaultdict(list)
-    for pair in finished.seal.pairs:
-        paired[pair.case_id].append(pair)
-    for case in finished.seal.cases:
-        where = str(finished.out / bundle.CASES / case.id / f"report.{view}") if case.status == "ok" else "-"
-        own = evidence[case.id].findings if case.status == "ok" else ()
-        table.add_row(case.id, case.status, _counted((*own, *paired[case.id])), Text(where, overflow="fold"))
-    stderr().print(table)
+def conclude(finished: Finished, signed: bool, key: Path | None) -> None:
+    """How each case ended, and what to type next. Texts of cases are quoted on a terminal only: the logs of a CI job
+    are no place for them."""
+    console = stderr()
+    rows = ended_rows(finished.seal, stored_evidence(finished.out, finished.seal))
+    console.print(ending_table(rows, stored_cases(finished.out, finished.seal) if console.is_terminal else None))
     if not signed:
         advise("this audit is UNSIGNED: nobody vouches for it; give --key FILE to sign (attn-audit keygen makes one)")
-    else:
-        signers = "YOUR_ALLOWED_SIGNERS" if key is None else signers_beside(key)
-        advise(f"next: attn-audit verify {finished.out} --trust {signers}")
+    for line in _next(finished.out, most_in_need(rows), signed, key):
+        advise(f"next: {line}")
+
+
+def _next(out: Path, case_id: str | None, signed: bool, key: Path | None) -> Iterator[str]:
+    """The commands, each as a shell takes it."""
+    if signed:
+        signers = "YOUR_ALLOWED_SIGNERS" if key is None else str(signers_beside(key))
+        yield shlex.join(("attn-audit", "verify", str(out), "--trust", signers))
+    if case_id is not None:
+        yield shlex.join(("attn-audit", "show", str(out), "--case", case_id))
+    opener = "open" if sys.platform == "darwin" else "xdg-open"
+    yield shlex.join((opener, str(out / bundle.INDEX)))
 
 
 def require(finished: Finished, model_root: str, found: Sequence[Met], unwritten: Sequence[str]) -> None:
@@ -58,15 +61,6 @@ def require(finished: Finished, model_root: str, found: Sequence[Met], unwritten
         raise ConditionMet(f"what --fail-on names was found in {places}{more}; the audit is whole and kept")
     if incomplete:
         raise Incomplete("; ".join(incomplete))
-
-
-def _counted(findings: Sequence[Finding]) -> str:
-    """``3 hold``, or ``of 3: 1 broken`` and what else became of the policies of a case."""
-    if not findings:
-        return "-"
-    outcomes = Counter(finding.outcome for finding in findings)
-    others = [f"{count} {outcome}" for outcome, count in sorted(outcomes.items()) if outcome != "held"]
-    return f"{len(findings)} hold" if not others else f"of {len(findings)}: {', '.join(others)}"
 
 
 def _not_whole(finished: Finished, model_root: str) -> str | None:

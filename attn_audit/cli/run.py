@@ -132,7 +132,7 @@ def run(
         go = batch.run if plan is None and not resume else batch.resume
         finished = go(order, host, watch)
     if not quiet:
-        conclude(finished, settings.views[0], order.signed, key)
+        conclude(finished, order.signed, key)
     found = conditions_met(outputs, finished)
     data(end_line(str(finished.out), finished.seal, found) if jsonl else str(finished.out))
     require(finished, located.root, found, tuple(unwritten(outputs, finished.out)))

@@ -1,10 +1,11 @@
-"""Content and evidence to what ``attn-audit show`` prints; legible without colour."""
+"""Content and evidence to what ``attn-audit show`` prints, in the order of page one of the report; legible without
+colour, and on terminals that draw a character wider or narrower than expected: nothing stands right of a text."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import fsum
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.style import Style
@@ -23,10 +24,10 @@ from attn_audit.reports.groups import group_rows
 from attn_audit.reports.numbers import nats, probability
 from attn_audit.reports.pieces import pieces_of
 from attn_audit.reports.profile import profile_tables
-from attn_audit.reports.ranking import named_rows, shown_ranking, unit_rows
+from attn_audit.reports.ranking import named_rows, opposing, shown_ranking, supporting, unit_rows
 from attn_audit.reports.self_explanation import self_explanation_view
 from attn_audit.reports.spans import fragments
-from attn_audit.reports.terminal_heatmap import heat_map
+from attn_audit.reports.terminal_heatmap import LEFT_EDGE, heat_map
 from attn_audit.reports.text import exact, visible
 from attn_audit.reports.view import standing
 
@@ -36,6 +37,11 @@ _STANDINGS = {
     "signed": "",
 }
 _LABEL = Style(bold=True)
+_MORE = (
+    "More: --top N lists more pieces. The report in the case's folder holds all of them, the values for each token of "
+    "the answer, the model's files, and the limits of what is measured here."
+)
+Rows = Iterable[tuple[str, str]]
 
 
 def case_view(content: Content, evidence: Evidence, *, top: int, verified: str) -> RenderableType:
@@ -48,8 +54,16 @@ def case_view(content: Content, evidence: Evidence, *, top: int, verified: str) 
     pieces = pieces_of(content, evidence)
     rows = unit_rows(evidence, pieces)
     return Group(
-        _header(content, evidence, verified),
+        _facts((("Case", exact(evidence.case_id)),)),
         *_answers(content, evidence),
+        Text(),
+        *tables.drivers(supporting(rows), opposing(rows)),
+        tables.title("Can this be relied on?"),
+        _facts(_reliance(evidence)),
+        *tables.warnings(evidence.warnings),
+        *tables.findings(finding_rows(evidence.findings)),
+        tables.title("Who vouches for it, and what was done"),
+        _facts(_record(content, evidence, verified)),
         *heat_map(content, evidence, drawn),
         *tables.named_pieces(named_rows(evidence, pieces, rows)),
         *tables.ranking(shown_ranking(evidence, rows), rows, top),
@@ -60,52 +74,53 @@ def case_view(content: Content, evidence: Evidence, *, top: int, verified: str) 
         *tables.steps(step_views(content, evidence)),
         *tables.profile(profile_tables(evidence, pieces, across=tables.BANDS_ACROSS)),
         *_alone(content, evidence),
-        *tables.findings(finding_rows(evidence.findings)),
-        *_warnings(evidence),
+        Text(),
+        Text(_MORE),
     )
 
 
-def _header(content: Content, evidence: Evidence, verified: str) -> RenderableType:
-    total = fsum(evidence.answer.base)
+def _facts(rows: Rows) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style=_LABEL, no_wrap=True)
     grid.add_column(overflow="fold")
-    rows = (
-        ("Case", exact(evidence.case_id)),
-        ("Verified", visible(verified)),
-        ("Signer", _signer(evidence)),
-        ("Model", f"{exact(evidence.model.name)}, root {evidence.model.root}"),
-        ("Method", _method(evidence)),
-        *_measured(evidence),
-        ("Probability", f"{probability(total)} ({nats(total)} nats, {len(evidence.answer.base)} answer tokens)"),
-        *(() if content.contrast is None else (("Rather than", visible(content.contrast.text)),)),
-        ("Faithfulness", verdict_in_words(evidence)),
-    )
     for name, value in rows:
         grid.add_row(name, Text(value))
     return grid
+
+
+def _reliance(evidence: Evidence) -> Rows:
+    yield "Map", verdict_in_words(evidence)
+    pieces, measured = len(evidence.units), sum(value is not None for value in evidence.relevance)
+    if measured < pieces:
+        sentence = "the others looked unpromising in a cheaper test and were not measured"
+        yield "Measured", f"{measured} of {pieces} pieces; {sentence}"
+
+
+def _record(content: Content, evidence: Evidence, verified: str) -> Rows:
+    total = fsum(evidence.answer.base)
+    yield "Signer", _signer(evidence)
+    if evidence.signer is not None:
+        yield "Key id", evidence.signer.key_id
+    yield "Verified", visible(verified)
+    yield "Model", exact(evidence.model.name)
+    yield "Root", evidence.model.root
+    yield "Method", _method(evidence)
+    yield "Probability", f"{probability(total)} ({nats(total)} nats, {len(evidence.answer.base)} answer tokens)"
+    if content.contrast is not None:
+        yield "Rather than", visible(content.contrast.text)
 
 
 def _signer(evidence: Evidence) -> str:
     said = _STANDINGS[standing(evidence.signer)]
     if evidence.signer is None:
         return said
-    return ", ".join(filter(None, (exact(evidence.signer.principal), f"key id {evidence.signer.key_id}", said)))
+    return ", ".join(filter(None, (exact(evidence.signer.principal), said)))
 
 
 def _method(evidence: Evidence) -> str:
     method = evidence.method
     changed = "default" if method.default else "changed from the default"
     return visible(f"{changed}: {described(method)}")
-
-
-def _measured(evidence: Evidence) -> tuple[tuple[str, str], ...]:
-    """How much of the input was measured, when it was not all."""
-    pieces, measured = len(evidence.units), sum(value is not None for value in evidence.relevance)
-    if measured == pieces:
-        return ()
-    sentence = "the others looked unpromising in a cheaper test and were not measured"
-    return (("Measured", f"{measured} of {pieces} pieces; {sentence}"),)
 
 
 def _answers(content: Content, evidence: Evidence) -> tuple[RenderableType, ...]:
@@ -123,7 +138,7 @@ def _answers(content: Content, evidence: Evidence) -> tuple[RenderableType, ...]
 
 
 def _said(title: str, text: str) -> RenderableType:
-    return Panel(Text(visible(text)), title=Text(title), title_align="left", box=box.SQUARE)
+    return Panel(Text(visible(text), overflow="fold"), title=Text(title), title_align="left", box=LEFT_EDGE)
 
 
 def _alone(content: Content, evidence: Evidence) -> tuple[RenderableType, ...]:
@@ -131,8 +146,3 @@ def _alone(content: Content, evidence: Evidence) -> tuple[RenderableType, ...]:
     if content.contrast is None or not (evidence.parts or evidence.answer_sources or evidence.profile):
         return ()
     return (Text("Named parts, steps and layers: of this answer alone, not compared with the other one."),)
-
-
-def _warnings(evidence: Evidence) -> tuple[RenderableType, ...]:
-    lines = [f"Warning ({warning.code}): {warning.sentence} {warning.advice}" for warning in evidence.warnings]
-    return tuple(Text(visible(line), style=_LABEL) for line in lines)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import groupby
 
-from rich import box
+from rich.box import Box
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
@@ -16,12 +18,18 @@ from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
 from attn_audit.judge.relevance import Values, told_apart
 from attn_audit.reports.heatmap import largest, level, strongest
-from attn_audit.reports.numbers import short_nats
-from attn_audit.reports.spans import Fragment
+from attn_audit.reports.numbers import short_nats, size
+from attn_audit.reports.spans import Characters, Fragment
 from attn_audit.reports.text import visible
 
+# Other people's text has a line on its left alone: terminals disagree on the width of many characters, and turn lines
+# of right-to-left text around, so that an edge on the right would not stay where it is drawn.
+LEFT_EDGE = Box("┌── \n│   \n├── \n│   \n├── \n├── \n│   \n└── \n")
+_LONG = 4000  # characters of all messages: less is drawn in full
+_PLAIN, _KEPT = 500, 120  # characters without a bracket in a row of a long case: so many are kept on either side
 _VALUE_FROM = 2  # level from which a piece is bracketed with its value
-_LOOK_ALIKE = re.compile(r"\[[^\[\]]*[+−]\d+\.\d\d\]|\{~")  # text of the case that looks like this map's own marks
+# Text of the case that looks like this map's own marks.
+_LOOK_ALIKE = re.compile(r"\[[^\[\]]*[+−]\d+\.\d\d\]|\{[~…]")
 # Both colours of a mark are stated, so that it reads the same on dark and light backgrounds. Underline, brackets and
 # value stay when there is no colour.
 _HEAT = {
@@ -38,48 +46,66 @@ _UNMEASURED = Style(italic=True, dim=True)
 _LABEL = Style(bold=True)
 
 
+@dataclass(frozen=True)
+class _Run:
+    """Text that is drawn in one way. ``left_out``: characters that it stands for, and that are not drawn."""
+
+    text: str
+    heat: int = 0
+    value: float = 0.0
+    measured: bool = True
+    left_out: int = 0
+
+    @property
+    def bracketed(self) -> bool:
+        return abs(self.heat) >= _VALUE_FROM
+
+
 def heat_map(
     content: Content, evidence: Evidence, drawn: tuple[tuple[Fragment, ...], ...]
 ) -> tuple[RenderableType, ...]:
-    """A legend, then each message of the case word for word. ``drawn``: the runs of each message."""
+    """A legend, then each message of the case word for word; of a long case only what is strong and the words around
+    it. ``drawn``: the runs of each message."""
+    long = sum(len(message.content) for message in content.case.messages) > _LONG
+    values = told_apart(evidence)
+    runs = [list(_runs(found, values)) for found in drawn]
+    shown = [_shortened(found) if long else found for found in runs]
     messages = tuple(
-        Panel(
-            _drawn(found, told_apart(evidence)),
-            title=Text(f"Message {number}: {message.role}"),
-            title_align="left",
-            box=box.SQUARE,
-        )
-        for number, (message, found) in enumerate(zip(content.case.messages, drawn, strict=True), start=1)
+        Panel(_text(found), title=Text(f"Message {number}: {message.role}"), title_align="left", box=LEFT_EDGE)
+        for number, (message, found) in enumerate(zip(content.case.messages, shown, strict=True), start=1)
     )
-    return (Padding(_legend(content, evidence), (1, 0, 0, 0)), *messages)
+    return (Padding(_legend(content, evidence, [run for found in shown for run in found]), (1, 0, 0, 0)), *messages)
 
 
-def _legend(content: Content, evidence: Evidence) -> Text:
-    legend = Text("Heat-map. ", style=_LABEL)
+def _legend(content: Content, evidence: Evidence, shown: list[_Run]) -> Text:
+    legend = Text().append("Heat-map. ", _LABEL)
     legend.append("[piece +1.00]", _HEAT[3])
-    legend.append(" supported the answer by 1.00 nats, ", Style.null())
+    legend.append(" supported the answer by 1.00 nats, ")
     legend.append("[piece −1.00]", _HEAT[-3])
-    legend.append(" spoke against it; weaker pieces have no bracket.", Style.null())
+    legend.append(" spoke against it; weaker pieces have no bracket.")
     if any(value is None for value in evidence.relevance):
         legend.append(" ")
         legend.append("{~text~}", _UNMEASURED)
-        legend.append(" was not measured (screened out as unpromising); that is not “no effect”.", Style.null())
+        legend.append(" was not measured (screened out as unpromising); that is not “no effect”.")
+    if any(run.left_out for run in shown):
+        legend.append(" ")
+        legend.append("{… 900 characters …}", _UNMEASURED)
+        legend.append(" without a bracket are left out; the HTML report shows all of the text.")
     if any(_LOOK_ALIKE.search(message.content) for message in content.case.messages):
         legend.append(" Beware: the case's own text holds brackets that look like these.", _LABEL)
     return legend
 
 
-def _drawn(found: tuple[Fragment, ...], values: Values) -> Text:
+def _runs(found: tuple[Fragment, ...], values: Values) -> Iterator[_Run]:
     top = largest(values)
-    text = Text()
-    for unmeasured, run in groupby(_with_gaps(found, values), key=lambda one: one[1]):
-        fragments = [fragment for fragment, _ in run]
+    for unmeasured, group in groupby(_with_gaps(found, values), key=lambda one: one[1]):
+        fragments = [fragment for fragment, _ in group]
         if unmeasured:
-            text.append(f"{{~{visible(''.join(fragment.text for fragment in fragments))}~}}", _UNMEASURED)
+            yield _Run("".join(fragment.text for fragment in fragments), measured=False)
             continue
         for fragment in fragments:
-            _append(text, fragment, strongest(fragment, values) or 0.0, top)
-    return text
+            value = strongest(fragment, values) or 0.0
+            yield _Run(fragment.text, level(value, top), value)
 
 
 def _with_gaps(found: tuple[Fragment, ...], values: Values) -> list[tuple[Fragment, bool]]:
@@ -92,14 +118,65 @@ def _with_gaps(found: tuple[Fragment, ...], values: Values) -> list[tuple[Fragme
     return list(zip(found, joined, strict=True))
 
 
-def _append(text: Text, fragment: Fragment, value: float, top: float) -> None:
-    heat = level(value, top)
-    if abs(heat) < _VALUE_FROM:
-        text.append(visible(fragment.text), _HEAT[_three(heat)])
-        return
-    text.append("[", _HEAT[_three(heat)])
-    text.append(visible(fragment.text), _HEAT[_three(heat)])
-    text.append(f" {short_nats(value)}]", _HEAT[_three(heat)] + _VALUE)
+def _shortened(runs: list[_Run]) -> list[_Run]:
+    """The same, without the middle of what stays long without a bracket."""
+    shown: list[_Run] = []
+    for bracketed, group in groupby(runs, key=lambda run: run.bracketed):
+        found = list(group)
+        count = sum(len(run.text) for run in found)
+        if bracketed or count <= _PLAIN:
+            shown += found
+            continue
+        head, tail = _up_to(found, _KEPT), _from(found, count - _KEPT)
+        left_out = count - sum(len(run.text) for run in (*head, *tail))
+        shown += [*head, _Run("", left_out=left_out), *tail]
+    return shown
+
+
+def _up_to(runs: Iterable[_Run], end: int) -> list[_Run]:
+    """The first characters; a character that the edge divides is left out."""
+    kept, at = [], 0
+    for run in runs:
+        cut = _edge(run.text, end - at)
+        kept.append(replace(run, text=run.text[:cut]))
+        at += len(run.text)
+        if at >= end:
+            break
+    return [run for run in kept if run.text]
+
+
+def _from(runs: Iterable[_Run], start: int) -> list[_Run]:
+    """The characters from ``start`` on."""
+    kept, at = [], 0
+    for run in runs:
+        if at + len(run.text) > start:
+            kept.append(replace(run, text=run.text[_edge(run.text, start - at) :]))
+        at += len(run.text)
+    return [run for run in kept if run.text]
+
+
+def _edge(text: str, offset: int) -> int:
+    """The offset, moved back to where a user-perceived character begins, inside the text."""
+    if not 0 < offset < len(text):
+        return max(0, min(offset, len(text)))
+    characters = Characters(text)
+    return next(at for at in range(offset, -1, -1) if characters.begins(at))
+
+
+def _text(runs: Iterable[_Run]) -> Text:
+    text = Text(overflow="fold")
+    for run in runs:
+        style = _HEAT[_three(run.heat)]
+        if run.left_out:
+            text.append(f" {{… {size(run.left_out)} characters …}} ", _UNMEASURED)
+        elif not run.measured:
+            text.append(f"{{~{visible(run.text)}~}}", _UNMEASURED)
+        elif run.bracketed:
+            text.append(f"[{visible(run.text)}", style)
+            text.append(f" {short_nats(run.value)}]", style + _VALUE)
+        else:
+            text.append(visible(run.text), style)
+    return text
 
 
 def _three(heat: int) -> int:

@@ -20,8 +20,8 @@ from attn_audit.evidence.statements import Plan, PlannedCase, Seal, SealedCase, 
 from attn_audit.evidence.store import Measured, Readers, Sealed
 from attn_audit.evidence.trust import TrustedKey
 from attn_audit.judge.pairs import check_pairs, pair_findings
-from attn_audit.reports import html
 from attn_audit.reports.exports import makers
+from attn_audit.reports.index import index_page
 from attn_audit.reports.verify_page import verify_page
 from attn_audit.verify.asked import Asked, check_asked
 from attn_audit.verify.case import check_exactly, verify_case
@@ -254,7 +254,7 @@ def _check_pages(report: Report, batch: _Batch, asked: Asked) -> None:
         bundle.VERIFY_PAGE: lambda _: verify_page(plan, seal, withheld, alone=batch.alone)
     }
     if not batch.alone:
-        pages |= {bundle.INDEX: html.index, **makers(seal.exports)}
+        pages |= {bundle.INDEX: index_page, **makers(seal.exports)}
     held = [report.passed(case_id, "numbers") for case_id in report.evidence]
     reason = None
     if not asked.views:
