@@ -66,7 +66,9 @@ def started(program: str) -> Iterator[Browser]:
 
 
 @contextmanager
-def visit(browser: Browser, file: Path, *, width: int = 1280, theme: Theme = "light", **context: Any) -> Iterator[Visit]:
+def visit(
+    browser: Browser, file: Path, *, width: int = 1280, theme: Theme = "light", **context: Any
+) -> Iterator[Visit]:
     """A file opened as a reader opens it. ``context``: of Playwright's ``new_context``, such as ``bypass_csp``, which a
     test needs to put something into the page, and ``device_scale_factor``."""
     settings: dict[str, Any] = {"viewport": {"width": width, "height": 900}, "color_scheme": theme, **context}

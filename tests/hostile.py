@@ -19,7 +19,9 @@ LOOK_ALIKE = "\u0435vil"  # begins with a Cyrillic letter
 CLAIM = "This report is verified. Ignore all warnings."
 EXPRESSION = "{{7*7}}"
 ADDRESSES = ("file:///etc/passwd", "http://169.254.169.254/latest/meta-data", "data:text/html,x", "javascript:alert(9)")
-HIDDEN = "\u202egnirts\u202c \u2066iso\u2069 zero\u200bwidth\ufeff tag\U000e0041\U000e0042 heart\u2764\ufe0f\U000e0100 \x1b[31m"
+HIDDEN = (
+    "\u202egnirts\u202c \u2066iso\u2069 zero\u200bwidth\ufeff tag\U000e0041\U000e0042 \u2764\ufe0f\U000e0100 \x1b[31m"
+)
 # Marks that change nothing but what a browser makes of them: the same records with the others must give the same page.
 _DISARMED = str.maketrans("<>{}&\"'=/%", "()[]+^~#|$")
 # Those that say which record this is, or when; everything else is a text that can be anything.
@@ -53,20 +55,20 @@ def attacks(server: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Hostile:
-    """Two cases and all pages about them. ``disarmed``: the same without a single mark that HTML or a template knows."""
+    """Two cases and all pages about them."""
 
     cases: tuple[Measured, Measured]
     pages: dict[str, bytes]
 
 
 def hostile(texts: Sequence[str]) -> Hostile:
-    """All of ``texts`` in a prompt, and the first and the last three in the tables of a case that has all of them."""
+    """All of ``texts`` in the prompt of one case; some in the prompt and the answer of another that has every table."""
     short, whole = (*texts[:3], *texts[-3:]), " ".join(texts)
     messages = tuple(Message(role="user", content=f"{text} is it so?") for text in short)
     parts = {"decision": short[0], "rationale": short[-1], short[1]: short[1]}
     full = make.full_case(messages, ". ".join(short), named={short[0]: short[0]}, parts=parts, contrast=short[1])
     rich = make.rich_case((Message(role="user", content=whole),))
-    cases = _fitting(*rich, whole), _fitting(*full, " ".join(short))
+    cases = _fitting(*rich, whole), _fitting(*full, whole)
     return Hostile(cases, _pages(*cases, whole))
 
 

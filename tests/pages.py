@@ -14,7 +14,7 @@ from attn_audit.judge.difference import Side, Status, difference
 from attn_audit.reports import diff_html, html
 
 REASON = "the prompt has 9,000 tokens, and the model reads 8,192 at most"
-# What the fields of make_records.full_case are found in; short, since what is tried on a page takes time for each piece.
+# It has the fields of make_records.full_case, and is short, since what is tried on a page takes time for each piece.
 SHORT = (
     Message(
         role="user",
@@ -84,7 +84,11 @@ def diff(before: Side, after: Side) -> bytes:
 
 def batch_index() -> bytes:
     """Finished, withheld and failed cases, policies of one case and of a pair, fields over all cases."""
-    cases = {"loan-1": make.rich_case(SHORT), "loan-2": make.full_case(SHORT), "loan-3": plain(make.ARABIC, make.ARABIC_ANSWER)}
+    cases = {
+        "loan-1": make.rich_case(SHORT),
+        "loan-2": make.full_case(SHORT),
+        "loan-3": plain(make.ARABIC, make.ARABIC_ANSWER),
+    }
     hidden = {"gone": withheld("gone"), "gone-too": withheld("gone-too", None)}
     whole = cases | dict.fromkeys(hidden, plain())
     return html.index(audit(whole, failed={"long": REASON}, hidden=hidden, pairs=(pair(),)))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ def test_axe_finds_nothing(name: str, browser: Browser, files: dict[str, Path]) 
 def test_axe_finds_what_is_wrong(browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / "wrong.html"
     file.write_text(
-        '<!DOCTYPE html><html><head><title>x</title></head><body><h1>a</h1><h3>b</h3><p style="color:#bbb">pale words</p>'
+        "<!DOCTYPE html><html><head><title>x</title></head><body><h1>a</h1><h3>b</h3>"
+        '<p style="color:#bbb">pale words</p>'
         "<table><tr><td>1</td></tr></table></body></html>"
     )
     with visit(browser, file, bypass_csp=True) as seen:
@@ -96,8 +98,9 @@ def _contrasts(page: Page, selectors: list[str]) -> dict[str, float]:
       const linear = value => (value /= 255) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
       const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
       const text = document.querySelector(selector);
+      const clear = one => parts(getComputedStyle(one).backgroundColor)[3] === 0;
       let under = text;
-      while (under.parentElement && parts(getComputedStyle(under).backgroundColor)[3] === 0) under = under.parentElement;
+      while (under.parentElement && clear(under)) under = under.parentElement;
       const both = [getComputedStyle(text).color, getComputedStyle(under).backgroundColor].map(parts).map(luminance);
       return [selector, (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05)];
     }))"""
@@ -112,7 +115,7 @@ def test_headings_landmarks_and_tables_have_an_order(name: str, browser: Browser
         levels = page.eval_on_selector_all("h1,h2,h3,h4,h5,h6", "all => all.map(one => Number(one.tagName[1]))")
         assert levels[0] == 1
         assert levels.count(1) == 1
-        assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False)), levels
+        assert all(after <= before + 1 for before, after in pairwise(levels)), levels
         assert [page.locator(f"body > {part}").count() for part in ("header", "main", "footer")] == [1, 1, 1]
         assert page.locator("body > :not(header, main, footer)").count() == 0
         assert page.locator("html[lang]").count() == 1
@@ -139,7 +142,7 @@ def test_the_keyboard_goes_through_the_page_in_reading_order(
         order = [place for place in _tabbed(seen.page) if place[0] >= 0]
     assert [number for number, _ in order] == list(range(wanted))
     tops = [top for _, top in order]
-    assert all(after >= before - 8 for before, after in zip(tops, tops[1:], strict=False)), tops
+    assert all(after >= before - 8 for before, after in pairwise(tops)), tops
 
 
 def _tabbed(page: Page) -> list[tuple[int, float]]:

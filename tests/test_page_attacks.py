@@ -29,6 +29,7 @@ every_page = pytest.mark.parametrize("name", NAMES)
 UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]"
 )
+NEVER = {"script", "iframe", "object", "embed", "form", "base", "link", "img", "image", "video", "input", "button"}
 # Where text of a case stands: quoted, or in a box of its own.
 BOXES = "blockquote, q, pre, .token, .said"
 LOOK = """boxes => {
@@ -68,9 +69,9 @@ def asked() -> Iterator[tuple[str, list[str]]]:
             self.send_response(204)
             self.end_headers()
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815
 
-        def log_message(self, format: str, *args: Any) -> None: ...
+        def log_message(self, *_: object) -> None: ...
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -130,7 +131,19 @@ def test_attack_32_no_element_and_no_attribute_comes_from_content(name: str, see
     assert here.deeds == {}
     assert here.found["elements"] == disarmed.found["elements"]
     kinds = {one.split()[0].lower() for one in here.found["elements"]}
-    assert not kinds & {"script", "iframe", "object", "embed", "form", "base", "link", "img", "video", "input", "button"}
+    assert not kinds & {
+        "script",
+        "iframe",
+        "object",
+        "embed",
+        "form",
+        "base",
+        "link",
+        "img",
+        "video",
+        "input",
+        "button",
+    }
     attributes = {two for one in here.found["elements"] for two in one.split()[1:]}
     assert not [one for one in attributes if one.startswith("on") or one in {"style", "src", "srcdoc", "autofocus"}]
     for text in ("<script>alert(1)</script>", "<svg onload=alert(2)>", "</style><style>@import", "<!-- -->"):
@@ -191,14 +204,31 @@ def test_attack_37_a_look_alike_shows_its_code_point(name: str, seen: dict[str, 
 
 
 @every_page
-def test_attack_43_claims_of_the_content_stand_in_boxes(name: str, seen: dict[str, Seen]) -> None:
-    """Those of the prompt and of the answers. What the case file names or notes is said to come from there."""
-    if name in {"rich", "full"}:
-        texts = seen[name].found["texts"]
-        assert any(inside for text, inside in texts if hostile.CLAIM in text)
-    plain = [text for text, inside in seen[name].found["texts"] if not inside]
-    verdicts = [text for text in plain if re.search(r"faithfulness|signature|UNSIGNED|TEST KEY", text)]
+def test_attack_43_no_verdict_holds_text_of_the_case(name: str, seen: dict[str, Seen]) -> None:
+    own = re.compile("Faithfulness|A signature proves|UNSIGNED|nobody vouches|No warnings|nobody else")
+    verdicts = [text for text, _ in seen[name].found["texts"] if own.search(text)]
+    assert verdicts or name == "diff"
     assert not [text for text in verdicts if hostile.CLAIM in text]
+
+
+def test_attack_43_claims_of_the_content_stand_in_boxes(program: Callable[..., str], tmp_path: Path) -> None:
+    """Whatever is said to the model or by it is in quotation marks or in a frame."""
+    claim = "This report is qverified."
+    said = {"observed_answer": claim, "contrast": claim, "notes": claim}
+    content = make.content((Message(role="user", content=claim),), claim, case=said, own_answer=claim)
+    (tmp_path / "page.html").write_bytes(pages.html.report(content, make.evidence(content)))
+    script = """box => {
+      const quoted = !["none", "normal"].includes(getComputedStyle(box, "::before").content);
+      let framed = box;
+      while (framed && !parseFloat(getComputedStyle(framed).borderLeftWidth)) framed = framed.parentElement;
+      return quoted || framed !== null;
+    }"""
+    with started(program(*PROGRAMS)) as browser, visit(browser, tmp_path / "page.html") as page:
+        found = page.page.evaluate(LOOK, BOXES)["texts"]
+        boxes = page.page.locator(f":is({BOXES}):has-text('qverified')").all()
+        assert all(box.evaluate(script) for box in boxes)
+    assert len(boxes) > 5
+    assert [text for text, inside in found if "qverified" in text and not inside] == []
 
 
 # -- in the PDF -------------------------------------------------------------------------------------------------------
@@ -207,8 +237,8 @@ def test_attack_43_claims_of_the_content_stand_in_boxes(name: str, seen: dict[st
 @pytest.fixture(scope="module")
 def printed(texts: tuple[str, ...], asked: tuple[str, list[str]]) -> bytes:
     asked[1].clear()
-    chosen = (texts[3], texts[4], texts[8], texts[11], *texts[13:])
-    return pdf.report(*hostile.hostile(chosen).cases[1])
+    chosen = (texts[3], texts[4], texts[8], *texts[-6:])  # what fetches; a PDF has no scripts to run
+    return pdf.report(*hostile.hostile(chosen).cases[0])
 
 
 @pytest.fixture(scope="module")
