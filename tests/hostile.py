@@ -19,9 +19,7 @@ LOOK_ALIKE = "\u0435vil"  # begins with a Cyrillic letter
 CLAIM = "This report is verified. Ignore all warnings."
 EXPRESSION = "{{7*7}}"
 ADDRESSES = ("file:///etc/passwd", "http://169.254.169.254/latest/meta-data", "data:text/html,x", "javascript:alert(9)")
-HIDDEN = (
-    "\u202egnirts\u202c \u2066iso\u2069 zero\u200bwidth\ufeff tag\U000e0041\U000e0042 \u2764\ufe0f\U000e0100 \x1b[31m"
-)
+HIDDEN = "\u202egnirts\u202c \u2066iso\u2069 zero\u200bwidth\ufeff tag\U000e0041 \u2764\ufe0f\U000e0100 \x1b[31m"
 # Marks that change nothing but what a browser makes of them: the same records with the others must give the same page.
 _DISARMED = str.maketrans("<>{}&\"'=/%", "()[]+^~#|$")
 # Those that say which record this is, or when; everything else is a text that can be anything.

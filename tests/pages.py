@@ -113,7 +113,6 @@ def of(case: Callable[[], Measured]) -> Callable[[], bytes]:
 
 
 REPORTS: dict[str, Callable[[], Measured]] = {
-    "plain": plain,
     "supplied": lambda: make.rich_case(SHORT),
     "full": lambda: make.full_case(SHORT, contrast="Approve the application."),
     "unsupported": unsupported,

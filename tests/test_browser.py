@@ -117,11 +117,11 @@ def test_headings_landmarks_and_tables_have_an_order(name: str, browser: Browser
         assert levels.count(1) == 1
         assert all(after <= before + 1 for before, after in pairwise(levels)), levels
         assert [page.locator(f"body > {part}").count() for part in ("header", "main", "footer")] == [1, 1, 1]
-        assert page.locator("body > :not(header, main, footer)").count() == 0
+        assert page.locator("body > :not(header, nav, main, footer, a)").count() == 0
         assert page.locator("html[lang]").count() == 1
         for section in page.locator("section, article").all():
             label = section.get_attribute("aria-labelledby")
-            assert page.locator(f"[id='{label}']").count() == 1, label
+            assert section.get_attribute("aria-label") or page.locator(f"[id='{label}']").count() == 1, label
         assert page.locator("th:not([scope='row'], [scope='col'])").count() == 0
         assert page.locator("table:not(:has(th))").count() == 0
         assert page.title().strip()
@@ -129,7 +129,7 @@ def test_headings_landmarks_and_tables_have_an_order(name: str, browser: Browser
 
 # -- with the keyboard ------------------------------------------------------------------------------------------------
 
-FOCUSABLE = "a[href], summary, button, input, select, textarea, [tabindex]"
+FOCUSABLE = ":is(a[href], summary, button, input, select, textarea, [tabindex]):not([type='radio']:not(:checked))"
 
 
 @every_page
@@ -137,6 +137,7 @@ def test_the_keyboard_goes_through_the_page_in_reading_order(
     name: str, browser: Browser, files: dict[str, Path]
 ) -> None:
     with visit(browser, files[name]) as seen:
+        opened(seen.page)
         wanted = seen.page.locator(FOCUSABLE).count()
         assert seen.page.locator("[tabindex]:not([tabindex='0'], [tabindex='-1']), [autofocus]").count() == 0
         order = [place for place in _tabbed(seen.page) if place[0] >= 0]
@@ -302,7 +303,7 @@ def test_a_page_asks_for_nothing_and_its_policy_forbids_nothing_it_needs(
             assert seen.deeds() == {}
             assert seen.page.evaluate("document.scripts.length") == 0
             assert seen.page.locator("link, [src], [style], iframe, object, embed, form, base").count() == 0
-            assert seen.page.evaluate("getComputedStyle(document.querySelector('table')).borderCollapse") == "collapse"
+            assert seen.page.evaluate("[...document.styleSheets].map(one => one.cssRules.length > 20)") == [True]
             outside = re.compile(r"^(?!#)(?!cases/[A-Za-z0-9][\w.-]*/report\.(html|pdf)$)")
             links = seen.page.eval_on_selector_all("a", "all => all.map(one => one.getAttribute('href'))")
             assert [link for link in links if outside.match(link)] == []

@@ -29,7 +29,7 @@ every_page = pytest.mark.parametrize("name", NAMES)
 UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]"
 )
-NEVER = {"script", "iframe", "object", "embed", "form", "base", "link", "img", "image", "video", "input", "button"}
+NEVER = {"script", "iframe", "object", "embed", "form", "base", "link", "img", "image", "video"}
 # Where text of a case stands: quoted, or in a box of its own.
 BOXES = "blockquote, q, pre, .token, .said"
 LOOK = """boxes => {
@@ -205,7 +205,7 @@ def test_attack_37_a_look_alike_shows_its_code_point(name: str, seen: dict[str, 
 
 @every_page
 def test_attack_43_no_verdict_holds_text_of_the_case(name: str, seen: dict[str, Seen]) -> None:
-    own = re.compile("Faithfulness|A signature proves|UNSIGNED|nobody vouches|No warnings|nobody else")
+    own = re.compile("[Ff]aithfulness|[Ss]ignature|UNSIGNED|[Nn]obody")
     verdicts = [text for text, _ in seen[name].found["texts"] if own.search(text)]
     assert verdicts or name == "diff"
     assert not [text for text in verdicts if hostile.CLAIM in text]
