@@ -221,9 +221,10 @@ FINDINGS = (
 )
 
 
-def rich_case() -> tuple[Content, Evidence]:
+def rich_case(messages: Sequence[Message] = ENGLISH) -> tuple[Content, Evidence]:
     """A case that fills every part of the report: supplied and observed answers, warnings, findings, test key."""
     said = content(
+        messages,
         case={
             "observed_answer": "Declined.",
             "contrast": "Approve the application.",
