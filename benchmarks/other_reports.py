@@ -91,6 +91,7 @@ def flashtrace_pages(setup: Setup) -> Pages:
     from flashtrace.viz import render_trace_html  # noqa: PLC0415
 
     tokenizer = setup.model.tokenizer
+    setup.model.network.set_attn_implementation("eager")  # it reads the attention weights
     tracer = FlashTrace(setup.model.network, tokenizer)
     whole = (0, len(setup.base.answer) - 1)
     answer = tokenizer.decode(setup.base.answer)
