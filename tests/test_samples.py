@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def drawn(content: Content, page: str) -> list[str]:
 
 def plain(markup: str) -> str:
     """What a reader sees of it, without the values that stand beside the words."""
-    return re.sub(r"<[^>]+>", "", re.sub(r"<sup\b.*?</sup>", "", markup, flags=re.DOTALL))
+    return unescape(re.sub(r"<[^>]+>", "", re.sub(r"<sup\b.*?</sup>", "", markup, flags=re.DOTALL)))
 
 
 def starts(markup: str) -> list[str]:
