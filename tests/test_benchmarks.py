@@ -4,6 +4,7 @@ each data set, with the methods that need no other package."""
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import re
 import subprocess
@@ -40,6 +41,30 @@ def test_the_gpu_benchmark_runs_on_the_cpu(repository: Path) -> None:
     differences = [float(found) for found in re.findall(r"at most (\S+) nats", done.stdout)]
     assert differences[0] == 0.0, "float32 on the CPU is what it is compared with"
     assert 1e-4 < differences[1] < 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("case_id", "packages", "refusal"),
+    [
+        ("driver-car", "lime,captum", "lime is none of inseq, captum, flashtrace"),
+        ("driver-car", "flashtrace", "flashtrace needs flashtrace; the top of this file says how to install it"),
+        ("nobody", "", "lending.yaml has no case nobody, but nurse-car, driver-car, cook-roof, driver-8010"),
+    ],
+)
+def test_the_pages_of_other_packages_are_refused_with_the_reason(
+    repository: Path, tmp_path: Path, case_id: str, packages: str, refusal: str
+) -> None:
+    if packages == "flashtrace" and importlib.util.find_spec("flashtrace") is not None:
+        pytest.skip("it is installed here")
+    script, cases = repository / "benchmarks/other_reports.py", repository / "sample_cases/lending.yaml"
+    command = [sys.executable, str(script), str(cases), case_id, "--out", str(tmp_path / "out")]
+    if packages:
+        command += ["--packages", packages]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 2
+    assert refusal in " ".join(done.stderr.replace("│", " ").split())
+    assert not (tmp_path / "out").exists()
 
 
 def one_item_each(folder: Path) -> Path:
