@@ -556,7 +556,7 @@ def test_attack_52_disk_full_before_the_first_case(tmp_path: Path, tiny_model: P
 
 def test_attack_52_disk_full_in_a_case(tmp_path: Path, tiny_model: Path) -> None:
     order = without_key(tmp_path / "work", tiny_model)
-    with largest_file(20_000):
+    with largest_file(32_000):
         finished = batch.run(order, audits.host(), batch.Watch())
     assert [case.status for case in finished.seal.cases] == ["failed"] * 3
     assert "report.html cannot be written: File too large" in (finished.seal.cases[0].reason or "")
