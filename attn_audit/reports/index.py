@@ -39,7 +39,6 @@ _LINK_LABELS = {"html": noted("Report"), "pdf": noted("PDF")}
 _STATUSES = (noted("failed"), noted("skipped"))  # as records name them; templates translate them
 
 
-
 @dataclass(frozen=True)
 class _Link:
     path: str
