@@ -10,12 +10,13 @@ from math import ceil
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
 from attn_audit.judge.relevance import Values, below_noise, told_apart
-from attn_audit.reports.numbers import nats, short_nats
+from attn_audit.reports.numbers import in_nats, nats, short_nats
 from attn_audit.reports.spans import Fragment
 from attn_audit.reports.text import visible
+from attn_audit.words import noted, say, translated
 
 LEVELS = 5
-NOT_MEASURED = "not measured"
+NOT_MEASURED = noted("not measured")
 _PLAIN_BELOW = 0.05  # of the largest absolute value: less gets no colour
 _VALUE_FROM = 3  # level from which the value is printed beside the text
 _FEW = 60  # runs with a value up to which each is a stop of the keyboard; of more, the coloured ones
@@ -91,7 +92,11 @@ def message_views(
     stop_from = 0 if count <= _FEW else 1
     draw = partial(_mark, evidence=evidence, values=values, noise=noise, top=top, classes=classes, stop_from=stop_from)
     return tuple(
-        MessageView(f"Message {number}: {message.role}", message.content, tuple(map(draw, found)))
+        MessageView(
+            say("Message %(number)s: %(role)s", number=number, role=message.role),
+            message.content,
+            tuple(map(draw, found)),
+        )
         for number, (message, found) in enumerate(zip(content.case.messages, drawn, strict=True), start=1)
     )
 
@@ -103,10 +108,14 @@ def legend(evidence: Evidence) -> tuple[LegendStep, ...]:
     told = {level(value, top) for value, small in zip(values, noise, strict=True) if value is not None and not small}
     steps = [LegendStep(look(step), step, _range(step, top)) for step in range(-LEVELS, LEVELS + 1) if step in told]
     if any(noise):
-        steps.append(LegendStep(NOISE, None, "too small to tell from rounding"))
+        steps.append(LegendStep(NOISE, None, say("too small to tell from rounding")))
     if None in values:
-        steps.append(LegendStep(UNMEASURED, None, "screened out as unpromising"))
+        steps.append(LegendStep(UNMEASURED, None, say("screened out as unpromising")))
     return tuple(steps)
+
+
+def _label(number: int, role: str) -> str:
+    return say("Message %(number)s: %(role)s", number=number, role=role)
 
 
 def look(step: int) -> str:
@@ -145,13 +154,14 @@ def _mark(
 
 
 def _noted(value: float | None) -> str:
-    return NOT_MEASURED if value is None else f"{nats(value)} nats"
+    return translated(NOT_MEASURED) if value is None else in_nats(value)
 
 
 def _range(step: int, top: float) -> str:
     edges = [_PLAIN_BELOW * top, *(top * number / LEVELS for number in range(1, LEVELS + 1))]
     if step == 0:
-        return f"less than {edges[0]:.3f} either way"
+        least = f"{edges[0]:.3f}"
+        return say("less than %(least)s either way", least=least)
     low, high = sorted((edges[abs(step) - 1], edges[abs(step)]))
     sign = 1 if step > 0 else -1
-    return f"{nats(sign * low)} to {nats(sign * high)}"
+    return say("%(low)s to %(high)s", low=nats(sign * low), high=nats(sign * high))

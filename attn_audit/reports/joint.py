@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 
@@ -12,10 +12,23 @@ from attn_audit.judge.relevance import Values
 from attn_audit.reports.numbers import nats
 from attn_audit.reports.pieces import Piece
 from attn_audit.reports.text import shortened
+from attn_audit.words import noted, say
 
 _MOST_ROWS = 40
 _MOST_PIECES = 8
 _LENGTH = 60
+_IN_WORDS: Mapping[Reading, str] = {
+    "decide": noted("These %(count)s pieces carry the same information: alone each looks weak, together they decide."),
+    "stand in": noted(
+        "These %(count)s pieces stand in for each other: each alone does less than its part of what all do."
+    ),
+    "needed together": noted(
+        "These %(count)s pieces are needed together: losing one does much of what losing all does."
+    ),
+    "add up": noted("These %(count)s pieces act about independently: their values roughly add up."),
+    "speak against": noted("These %(count)s pieces speak against the answer together."),
+    "hardly matter": noted("These %(count)s pieces hardly matter, alone or together."),
+}
 
 
 @dataclass(frozen=True)
@@ -64,14 +77,5 @@ def joint_rows(found: Sequence[Joint], relevance: Values, pieces: tuple[Piece, .
 
 
 def in_words(found: Reading, count: int) -> str:
-    """One sentence about ``count`` pieces."""
-    these = f"These {count} pieces"
-    return {
-        "decide": f"{these} carry the same information: alone each looks weak, together they decide.",
-        "stand in": f"{these} stand in for each other: each alone does less than its part of what all do.",
-        "needed together": f"{these} are needed together: losing one does much of what losing all does.",
-        "add up": f"{these} act about independently: their values roughly add up.",
-        "speak against": f"{these} speak against the answer together.",
-        "not measured": "",
-        "hardly matter": f"{these} hardly matter, alone or together.",
-    }[found]
+    """One sentence about ``count`` pieces; none where they were not measured."""
+    return say(_IN_WORDS[found], count=count) if found in _IN_WORDS else ""

@@ -10,6 +10,7 @@ from attn_audit.judge.relevance import fall
 from attn_audit.reports.figures import Strip, strips
 from attn_audit.reports.numbers import nats
 from attn_audit.reports.pieces import Piece
+from attn_audit.words import say
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,9 @@ def profile_tables(evidence: Evidence, pieces: tuple[Piece, ...], *, across: int
 def layers(band: tuple[int, int]) -> str:
     """``layers 0–7`` for the band 0:8."""
     start, stop = band
-    return f"layer {start}" if stop == start + 1 else f"layers {start}–{stop - 1}"
+    if stop == start + 1:
+        return say("layer %(layer)s", layer=start)
+    return say("layers %(first)s–%(last)s", first=start, last=stop - 1)
 
 
 def _table(

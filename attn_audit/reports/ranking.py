@@ -11,7 +11,7 @@ from attn_audit.judge.screening import direct_relevance
 from attn_audit.reports.heatmap import NOT_MEASURED, largest, level
 from attn_audit.reports.numbers import nats, share
 from attn_audit.reports.pieces import Piece
-from attn_audit.words import say
+from attn_audit.words import say, translated
 
 TOP = 5
 AGAINST = 2
@@ -101,7 +101,7 @@ def named_rows(evidence: Evidence, pieces: tuple[Piece, ...], rows: tuple[UnitRo
         if row.index in named
     )
     unmeasured = sorted(named - {row.index for row in rows})
-    return ranked + tuple(NamedRow(pieces[index], NOT_MEASURED, "", "", "") for index in unmeasured)
+    return ranked + tuple(NamedRow(pieces[index], translated(NOT_MEASURED), "", "", "") for index in unmeasured)
 
 
 def supporting(rows: tuple[UnitRow, ...]) -> tuple[UnitRow, ...]:
