@@ -19,7 +19,8 @@ _FACTS = {
     "report templates": noted("Report templates"),
 }
 _SIGNER = re.compile(r"(.*), key id ([0-9a-f]+)(, TEST KEY)?", re.DOTALL)
-_ABSENT = (noted("none"), noted("nobody: unsigned"))  # as a fact states it, which may be none of a setting
+_MAY_BE_ABSENT = frozenset({"quantisation", "chat template", "signer"})
+_ABSENT = (noted("none"), noted("nobody: unsigned"))  # how a fact says it
 
 
 def name_of(fact: Fact) -> str:
@@ -31,7 +32,7 @@ def name_of(fact: Fact) -> str:
 
 def known(name: str, value: str) -> str:
     """What is known of an audit, in words."""
-    if name in _FACTS and value in _ABSENT:
+    if name in _MAY_BE_ABSENT and value in _ABSENT:
         return translated(value)
     if name == "signer" and (found := _SIGNER.fullmatch(value)):
         key = {"name": exact(found[1]), "key_id": found[2]}
