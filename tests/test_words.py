@@ -12,10 +12,23 @@ import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 from catalogue import FILE, catalogue
+from rich.console import Console, RenderableType
 
 import make_records as make
-from attn_audit.reports import html
+import test_index
+from attn_audit.evidence.findings import PairFinding
+from attn_audit.evidence.measured import AnswerScore, Observed, Warn
+from attn_audit.evidence.records import Message
+from attn_audit.evidence.store import Measured, Sealed
+from attn_audit.judge.difference import Difference, difference
+from attn_audit.judge.warnings import WARNINGS
+from attn_audit.reports import attention, diff_html, html
+from attn_audit.reports.diff_terminal import terminal_view
+from attn_audit.reports.index import index_page
+from attn_audit.reports.terminal import case_view
 from attn_audit.words import spoken
+from pages import RULES, side
+from terminal_views import UNCHECKED
 
 # Another alphabet, so that what was left in English stands out.
 _LETTERS = str.maketrans(string.ascii_letters, "абцдефгхийклмнопярстувшхыз" + "АБЦДЕФГХИЙКЛМНОПЯРСТУВШХЫЗ")
@@ -111,3 +124,124 @@ def test_a_report_speaks_the_language_of_its_words(words: Foreign, name: str) ->
     with spoken(words):
         page = html.page(*CASES[name](), missing_glyphs=("⟨U+0378⟩",))  # type: ignore[arg-type]
     assert english(iter(Shown(page).found)) == set()
+
+
+# -- the index, a comparison, the terminal ----------------------------------------------------------------------------
+
+# Names of the samples' own: a model, a signer, codes of warnings, what a policy sets, roles, operators and the like.
+_OF_SAMPLES = frozenset(
+    (
+        *("near-certain", "user", "system", "field"),
+        *("units", "word", "effort", "screened", "effect", "total", "both", "knockout", "soft"),
+        *("named", "answer", "parts", "observed", "paraphrases", "contrast"),  # of fields: named, answer_parts, ...
+        "diff",  # the command that makes the page
+    )
+)
+_CALLED = re.compile(r"SmolLM2-135M-Instruct|audit@bank.example|TEST ONLY demo@attn-audit|loan-1|sha256")
+_PARTS = frozenset(("decision", "rationale"))  # of the answer, which a self-explanation needs under these names
+
+
+def left_in_english(page: str) -> set[str]:
+    return english(_CALLED.sub("", text) for text in Shown(page).found) - _OF_SAMPLES
+
+
+def changed_batch() -> Sealed:
+    """Unsigned, of a model that changed during the run, after another audit; with nothing to say of its cases."""
+    clean = test_index.clean()
+    changes = {"model_root_after": "00" * 32, "signer": None, "previous": "77" * 32}
+    return Sealed(clean.plan, clean.seal.model_copy(update=changes), clean.cases, clean.evidence, {})
+
+
+def cut_batch() -> Sealed:
+    """More of everything than its page lists."""
+    cases = {f"c-{n}": test_index.case(f"c-{n}", findings=make.FINDINGS) for n in range(attention.PLACES + 1)}
+    plan, seal = make.batch(cases, failed={f"bad-{n}": f"reason {n}" for n in range(attention.GROUPS + 1)})
+    return make.sealed(plan, seal, cases)
+
+
+BATCHES: dict[str, Callable[[], Sealed]] = {**test_index.PAGES, "changed": changed_batch, "cut": cut_batch}
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_an_index_speaks_the_language_of_its_words(words: Foreign, name: str) -> None:
+    with spoken(words):
+        page = index_page(BATCHES[name]()).decode()
+    assert left_in_english(page) == set()
+
+
+DIGITS = (
+    Message(role="system", content="1 22 333 4444."),
+    Message(role="user", content="申请 人 34 岁 5 66 777. 88 9 10 11 [12 +1.00] 13. 14 15 16 17 18 19 20 21 22 23 24?"),
+)
+DIGITS_ANSWER = "12 34. 56 78. 90."
+
+
+def digits_full() -> Measured:
+    """All that can be measured, in a case without a letter of English."""
+    parts = {"decision": "90", "1": "免费", "rationale": "56 78"}
+    said, measured = make.full_case(DIGITS, DIGITS_ANSWER, named={"1": "34"}, parts=parts, contrast="98 76.")
+    signer = make.TEST_SIGNER.model_copy(update={"principal": "12"})
+    return said, measured.model_copy(update={"model": make.model("135"), "signer": signer})
+
+
+def digits_supplied() -> Measured:
+    """Supplied and observed answers, policies, a warning; not signed."""
+    said = make.content(DIGITS, DIGITS_ANSWER, case={"observed_answer": "0"}, own_answer="1")
+    observed = Observed(reproduced=False, tokens=2, log_probability=-9.7)
+    base = make.evidence(said).answer.base
+    warning = Warn(code="1", sentence=WARNINGS[0].sentence, advice=WARNINGS[0].advice)
+    return said, make.evidence(
+        said,
+        model=make.model("135"),
+        signer=None,
+        answer=AnswerScore(source="supplied", stop="supplied", base=base, observed=observed),
+        findings=tuple(one.model_copy(update={"policy": str(n)}) for n, one in enumerate(make.FINDINGS)),
+        warnings=(warning,),
+    )
+
+
+def digits_long() -> Measured:
+    """Too long to be drawn in full."""
+    said = make.content((Message(role="user", content=" ".join(map(str, range(2000)))),), "1 2")
+    return said, make.evidence(said, model=make.model("135"), signer=None)
+
+
+TERMINAL: dict[str, Callable[[], Measured]] = {"full": digits_full, "supplied": digits_supplied, "long": digits_long}
+
+
+def printed(view: RenderableType) -> str:
+    """What a terminal without colours shows, without what it quotes."""
+    console = Console(width=100, color_system=None)
+    with console.capture() as shown:
+        console.print(view)
+    return re.sub(r"‹[^›]*›", "", shown.get())
+
+
+@pytest.mark.parametrize("name", TERMINAL)
+def test_the_terminal_speaks_the_language_of_its_words(words: Foreign, name: str) -> None:
+    with spoken(words):
+        drawn = printed(case_view(*TERMINAL[name](), top=5, verified=UNCHECKED))
+    assert english(iter([_CALLED.sub("", drawn)])) - _OF_SAMPLES - _PARTS == set()
+
+
+def two_audits() -> Difference:
+    """Answers, pieces, policies and pairs that changed, an audit that is not signed, and cases that stand in one."""
+    one, other = digits_full(), digits_supplied()
+    first = side({"1": one, "2": one, "3": one}, "1", {"4": "failed", "5": "not there", "6": "withheld"}, ())
+    pair = PairFinding(policy="9", severity="fail", outcome="broken", rules=RULES, case_id="1", pair_with="2")
+    second = side({"1": other, "2": one, "3": moved(one)}, "2", {"4": "skipped", "5": "finished"}, (pair,))
+    return difference(first, second)
+
+
+def moved(case: Measured) -> Measured:
+    """The same with other values."""
+    said, measured = case
+    values = tuple(None if value is None else value * (n % 3) for n, value in enumerate(measured.relevance))
+    return said, measured.model_copy(update={"relevance": values, "warnings": ()})
+
+
+def test_a_comparison_speaks_the_language_of_its_words(words: Foreign) -> None:
+    with spoken(words):
+        page, drawn = diff_html.page(two_audits(), top=5).decode(), printed(terminal_view(two_audits(), top=5))
+    assert left_in_english(page) == set()
+    assert english(iter([_CALLED.sub("", drawn)])) - _OF_SAMPLES == set()

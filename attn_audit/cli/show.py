@@ -12,8 +12,9 @@ from attn_audit.evidence.errors import EvidenceError, UsageError
 from attn_audit.reports.terminal import case_view
 from attn_audit.verify import verify as verify_audit
 from attn_audit.verify.report import CHANGED, Report, VerifiedCase
+from attn_audit.words import noted
 
-_UNCHECKED = "digests agree; signature not checked here: run attn-audit verify with a key you trust"
+_UNCHECKED = noted("digests agree; signature not checked here: run attn-audit verify with a key you trust")
 
 
 def show(

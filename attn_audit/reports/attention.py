@@ -9,11 +9,12 @@ from typing import Protocol, TypeVar
 from attn_audit.evidence.statements import SealedCase
 from attn_audit.judge.warnings import WARNINGS
 from attn_audit.reports.findings import FindingRow
+from attn_audit.words import noted
 
 PLACES = 20
 GROUPS = 50
 _SENTENCES = {warning.code: warning.sentence for warning in WARNINGS}
-_DOUBTFUL = ("not supported", "cannot tell", "not checked")
+_DOUBTFUL = ("not supported", noted("cannot tell"), noted("not checked"))
 K = TypeVar("K", bound=Hashable)
 
 

@@ -16,10 +16,11 @@ from attn_audit.reports.joint import JointRow, joint_row, joint_rows
 from attn_audit.reports.numbers import nats, probability, share
 from attn_audit.reports.pieces import Piece
 from attn_audit.reports.text import shortened
-from attn_audit.words import say
+from attn_audit.words import noted, say, translated
 
 _FEW = 3
 _LENGTH = 200
+_OTHER_MAPS = (noted("gradient x input"), noted("attention"))  # as records name them
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,10 @@ def _baselines(found: Faithfulness, others: tuple[Baseline, ...]) -> tuple[Basel
         fmean(one[index] for one in found.random_comprehensiveness) if found.random_comprehensiveness else 0.0
         for index in range(len(found.sizes))
     )
-    maps = [(say("this map"), found.comprehensiveness), *((one.name, one.comprehensiveness) for one in others)]
+    maps = [
+        (say("this map"), found.comprehensiveness),
+        *((translated(one.name), one.comprehensiveness) for one in others),
+    ]
     return tuple(
         BaselineRow(name, nats(average(falls)) if falls else "", tuple(nats(fall) for fall in falls))
         for name, falls in (*maps, (say("random choices, on average"), random))

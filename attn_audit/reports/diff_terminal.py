@@ -29,11 +29,12 @@ from attn_audit.reports.diff_view import (
     diff_view,
 )
 from attn_audit.reports.text import exact, shortened, visible
+from attn_audit.words import noted, say, translated
 
 _EDGE = box.Box("┌──┐\n│  │\n├──┤\n│  │\n│  │\n│  │\n│  │\n└──┘\n")
 _LABEL = Style(bold=True)
 _ROW_LENGTH = 90
-_KINDS = {"same text": "", "other text": "other text", "new": "only in B", "gone": "only in A"}
+_KINDS = {"new": noted("only in B:"), "gone": noted("only in A:")}
 
 Blocks = tuple[RenderableType, ...]
 
@@ -46,7 +47,7 @@ def terminal_view(found: Difference, *, top: int) -> RenderableType:
         *_apart(view.apart),
         *_pairs(view.pairs),
         *(block for case in view.cases for block in _case(case)),
-        *((Text(), Text(SHARES)) if any(case.pieces for case in view.cases) else ()),
+        *((Text(), Text(translated(SHARES))) if any(case.pieces for case in view.cases) else ()),
     )
 
 
@@ -55,24 +56,32 @@ def terminal_view(found: Difference, *, top: int) -> RenderableType:
 
 def _header(view: DiffView) -> Blocks:
     return (
-        _sides("", [SideRow("Audit", *view.names), *view.facts]),
-        Panel(Text(f"The same in both: {view.same}.\nChecked: {UNCHECKED}."), box=box.SQUARE),
-        _sides("In figures", view.counts),
+        _sides("", [SideRow(say("Audit"), *view.names), *view.facts]),
+        Panel(Text("\n".join(_sure(view))), box=box.SQUARE),
+        _sides(say("In figures"), view.counts),
         *_answers(view),
     )
 
 
+def _sure(view: DiffView) -> Sequence[str]:
+    checked = say("Checked: %(unchecked)s.", unchecked=translated(UNCHECKED))
+    return say("The same in both: %(same)s.", same=view.same), checked
+
+
 def _answers(view: DiffView) -> Blocks:
     if not view.compared:
-        return (Text("No case is finished in both, with its content: no answers are compared.", _LABEL),)
-    lines = [f"Answers that changed: {_listed(view.changed, view.compared)}"]
-    lines += [f"Policies came out otherwise in: {_ids(view.judged)}"] if view.judged else []
-    lines += [f"Nothing changed in: {_ids(view.unchanged)}"] if view.unchanged else []
+        return (Text(say("No case is finished in both, with its content: no answers are compared."), _LABEL),)
+    lines = [_changed(view.changed, view.compared)]
+    lines += [say("Policies came out otherwise in: %(ids)s", ids=_ids(view.judged))] if view.judged else []
+    lines += [say("Nothing changed in: %(ids)s", ids=_ids(view.unchanged))] if view.unchanged else []
     return tuple(Text(line, _LABEL) for line in lines)
 
 
-def _listed(found: Sequence[str], of: int) -> str:
-    return f"{len(found)} of {of}{': ' if found else ''}{_ids(found)}"
+def _changed(found: Sequence[str], compared: int) -> str:
+    values = {"changed": len(found), "compared": compared}
+    if not found:
+        return say("Answers that changed: %(changed)s of %(compared)s", **values)
+    return say("Answers that changed: %(changed)s of %(compared)s: %(ids)s", **values, ids=_ids(found))
 
 
 def _ids(found: Sequence[str]) -> str:
@@ -82,32 +91,34 @@ def _ids(found: Sequence[str]) -> str:
 def _apart(rows: Sequence[ApartRow]) -> Blocks:
     if not rows:
         return ()
-    table = _table("Case", "In A", "In B")
+    table = _table(say("Case"), say("In A"), say("In B"))
     for row in rows:
         table.add_row(Text(exact(row.id), _LABEL), row.first, row.second)
     more = (block for row in rows if row.notes or row.policies for block in _judged(row))
-    return (_title("Not compared"), table, *more)
+    return (_title(say("Not compared")), table, *more)
 
 
 def _judged(row: ApartRow) -> Blocks:
     """What the evidence alone says of a case that was not compared."""
-    return (_title(f"Case {exact(row.id)}, by its evidence alone"), *map(Text, row.notes), *_policies(row.policies))
+    title = _title(say("Case %(id)s, by its evidence alone", id=exact(row.id)))
+    return (title, *map(Text, row.notes), *_policies(row.policies))
 
 
 def _pairs(rows: tuple[PolicyRow, ...] | None) -> Blocks:
     if rows is None:
-        return (Text("Policies on pairs of cases: not compared, since one side is a single case."),)
-    return (_title("Policies on pairs of cases"), *_policies(rows)) if rows else ()
+        return (Text(say("Policies on pairs of cases: not compared, since one side is a single case.")),)
+    return (_title(say("Policies on pairs of cases")), *_policies(rows)) if rows else ()
 
 
 def _policies(rows: Sequence[PolicyRow]) -> Blocks:
     if not rows:
         return ()
-    table = _table("Policy", "In A", "In B")
+    table = _table(say("Policy"), say("In A"), say("In B"))
     for row in rows:
         name = Text(visible(row.policy), _LABEL)
         if row.case_id:
-            name.append(f" ({exact(row.case_id)} and {exact(row.pair_with)})", Style.null())
+            both = say("(%(one)s and %(other)s)", one=exact(row.case_id), other=exact(row.pair_with))
+            name.append(f" {both}", Style.null())
         table.add_row(name, Text(visible(row.first)), Text(visible(row.second), _LABEL if row.bad else Style.null()))
     return (table,)
 
@@ -118,42 +129,45 @@ def _policies(rows: Sequence[PolicyRow]) -> Blocks:
 def _case(case: CaseView) -> Blocks:
     return (
         Text(),
-        Text(f"Case {exact(case.id)}", Style(bold=True, underline=True)),
-        Text(f"Prompt: {case.prompt}"),
+        Text(say("Case %(id)s", id=exact(case.id)), Style(bold=True, underline=True)),
+        Text(say("Prompt: %(prompt)s", prompt=case.prompt)),
         *_said(case),
         _sides("", case.facts),
         *(Text(note) for note in case.notes),
-        *((_title("Policies that changed"), *_policies(case.policies)) if case.policies else ()),
+        *((_title(say("Policies that changed")), *_policies(case.policies)) if case.policies else ()),
         *_pieces(case),
     )
 
 
 def _said(case: CaseView) -> Blocks:
     if case.same_answer:
-        return (_panel("Answer, the same in both", case.answers[1]),)
-    return _panel("Answer in A", case.answers[0]), _panel("Answer in B: CHANGED", case.answers[1])
+        return (_panel(say("Answer, the same in both"), case.answers[1]),)
+    first, second = case.answers
+    return _panel(say("Answer in A"), first), _panel(say("Answer in B: CHANGED"), second)
 
 
 def _pieces(case: CaseView) -> Blocks:
-    title = _title("Pieces that moved most")
+    title = _title(say("Pieces that moved most"))
     if case.differs:
-        return title, Text(f"NOT COMPARABLE: measured otherwise ({case.differs}). Shares are not held together.")
+        return title, Text(
+            say("NOT COMPARABLE: measured otherwise (%(differs)s). Shares are not held together.", differs=case.differs)
+        )
     if not case.pieces:
-        return title, Text("None: no share changed by 0.05 points or more.")
+        return title, Text(say("None: no share changed by 0.05 points or more."))
     table = Table(box=_EDGE, expand=True)
-    table.add_column("Points", justify="right", no_wrap=True)
-    for side in "AB":
-        table.add_column(f"Share {side}", justify="right", no_wrap=True)
-    table.add_column("Place", justify="right", no_wrap=True)
-    table.add_column("Piece", ratio=1, overflow="fold")
+    table.add_column(say("Points"), justify="right", no_wrap=True)
+    for share in (say("Share A"), say("Share B")):
+        table.add_column(share, justify="right", no_wrap=True)
+    table.add_column(say("Place"), justify="right", no_wrap=True)
+    table.add_column(say("Piece"), ratio=1, overflow="fold")
     for row in case.pieces:
         table.add_row(row.change, *row.shares, " → ".join(row.places), _text(row))
     left = case.moved - len(case.pieces)
-    return title, table, *((Text(f"{left} more moved less."),) if left else ())
+    return title, table, *((Text(say("%(more)s more moved less.", more=left)),) if left else ())
 
 
 def _text(row: PieceRow) -> Text:
-    words = Text(f"{_KINDS[row.kind]}: " if row.kind in {"new", "gone"} else "")
+    words = Text(f"{translated(_KINDS[row.kind])} " if row.kind in _KINDS else "")
     sides = len(row.quoted) > 1
     for number, (side, quoted) in enumerate(row.quoted):
         words.append("\n" if number else "").append(f"{side} " if sides else "")

@@ -3,7 +3,7 @@ among the words around them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,7 @@ from attn_audit.judge.difference import (
     Texts,
 )
 from attn_audit.judge.movement import Both
+from attn_audit.reports.diff_facts import alike, known, name_of
 from attn_audit.reports.diff_pieces import NONE, PieceRow, piece_rows
 from attn_audit.reports.findings import sentence
 from attn_audit.reports.numbers import in_nats, probability
@@ -32,12 +33,9 @@ SHARES = noted(
     "Place: among the pieces that supported the answer. A share says what the answer hung on, not why, and is no "
     "proof of cause."
 )
-_FACTS = {
-    "model": noted("Model"),
-    "model root": noted("Model root"),
-    "quantisation": noted("Quantisation"),
-    "tool": noted("Made by"),
-}
+# How a case ended, and what became of its map, as records name it.
+_STATUSES = (noted("finished"), noted("withheld"), noted("failed"), noted("skipped"), noted("not there"))
+_VERDICTS = (noted("supported"), noted("not supported"), noted("cannot tell"), noted("not checked"))
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ def diff_view(found: Difference, *, top: int) -> DiffView:
     return DiffView(
         names=(exact(found.names[0]), exact(found.names[1])),
         facts=tuple(_fact(fact) for fact in found.facts if fact.first != fact.second),
-        same=_same(found.facts),
+        same=alike(found.facts),
         counts=_counts(*found.counts),
         compared=sum(texts is not None for _, texts in cases),
         changed=tuple(case.id for case, texts in cases if texts is not None and not texts.same_answer),
@@ -135,23 +133,7 @@ def policy_rows(changes: Iterable[PolicyChange]) -> tuple[PolicyRow, ...]:
 
 
 def _fact(fact: Fact) -> SideRow:
-    return SideRow(_named(fact), exact(fact.first) or say("not known"), exact(fact.second) or say("not known"))
-
-
-def _named(fact: Fact) -> str:
-    if fact.name in _FACTS:
-        return translated(_FACTS[fact.name])
-    return fact.name[:1].upper() + fact.name[1:]
-
-
-def _same(facts: Sequence[Fact]) -> str:
-    """What a reader asks for first, in one line; that the rest agrees is said by its absence above."""
-    alike = {fact.name: exact(fact.first) for fact in facts if fact.first == fact.second}
-    said = [say("model %(name)s", name=alike["model"])] if {"model", "model root"} <= set(alike) else []
-    settings = [fact for fact in facts if fact.name.startswith("setting ")]
-    said += [say("all settings")] if settings and all(fact.name in alike for fact in settings) else []
-    said += [f"{name} ({alike[name]})" for name in ("tool", "signer") if name in alike]
-    return ", ".join(said) or say("nothing of model, settings, tool and signer")
+    return SideRow(name_of(fact), known(fact.name, fact.first), known(fact.name, fact.second))
 
 
 def _counts(first: Counts, second: Counts) -> tuple[SideRow, ...]:
@@ -197,7 +179,8 @@ def _apart(case: CaseDifference) -> ApartRow:
         for row in _verdicts(case)
         if NONE not in _of(row)
     )
-    return ApartRow(case.id, *case.statuses, notes + _warned(case), policy_rows(case.policies))
+    first, second = map(translated, case.statuses)
+    return ApartRow(case.id, first, second, notes + _warned(case), policy_rows(case.policies))
 
 
 def _of(row: SideRow) -> Both[str]:
@@ -255,7 +238,7 @@ def _probability(case: CaseDifference) -> tuple[SideRow, ...]:
 
 
 def _verdicts(case: CaseDifference) -> tuple[SideRow, ...]:
-    return (SideRow(say("Faithfulness"), *(one or NONE for one in case.faithfulness)),)
+    return (SideRow(say("Faithfulness"), *(translated(one or NONE) for one in case.faithfulness)),)
 
 
 def _warned(case: CaseDifference) -> tuple[str, ...]:

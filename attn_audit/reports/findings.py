@@ -85,7 +85,8 @@ def sentence(finding: Finding) -> str:
     found = [words for words, _ in row.rules]
     if row.differs:
         found.append(say("not measured as the policy asks: %(differs)s", differs=row.differs))
-    return f"{head}: {'; '.join(found) or translated(noted('nothing to judge'))}"
+    found = found or [say("nothing to judge")]
+    return f"{head}: {'; '.join(found)}"
 
 
 def rule_in_words(rule: Rule) -> str:

@@ -29,12 +29,14 @@ from attn_audit.reports.ranking import UnitRow, supporting, unit_rows
 from attn_audit.reports.spans import fragments
 from attn_audit.reports.templates import render
 from attn_audit.reports.view import standing
+from attn_audit.words import noted
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TOP = 3
 _FIRST_WORDS = 70  # characters of an answer in the table of all cases
 _OVERALL_ROWS = 100
-_LINK_LABELS = {"html": "Report", "pdf": "PDF"}
+_LINK_LABELS = {"html": noted("Report"), "pdf": noted("PDF")}
+_STATUSES = (noted("failed"), noted("skipped"))  # as records name them; templates translate them
 
 
 @dataclass(frozen=True)

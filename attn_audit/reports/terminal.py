@@ -28,16 +28,13 @@ from attn_audit.reports.ranking import named_rows, opposing, shown_ranking, supp
 from attn_audit.reports.self_explanation import self_explanation_view
 from attn_audit.reports.spans import fragments
 from attn_audit.reports.terminal_heatmap import LEFT_EDGE, heat_map
+from attn_audit.reports.terminal_words import title
 from attn_audit.reports.text import exact, visible
 from attn_audit.reports.view import standing
+from attn_audit.words import noted, say, say_of, translated
 
-_STANDINGS = {
-    "unsigned": "none: UNSIGNED, nobody vouches for this report",
-    "test key": "TEST KEY, stands for no person and no organisation",
-    "signed": "",
-}
 _LABEL = Style(bold=True)
-_MORE = (
+_MORE = noted(
     "More: --top N lists more pieces. The report in the case's folder holds all of them, the values for each token of "
     "the answer, the model's files, and the limits of what is measured here."
 )
@@ -54,15 +51,15 @@ def case_view(content: Content, evidence: Evidence, *, top: int, verified: str) 
     pieces = pieces_of(content, evidence)
     rows = unit_rows(evidence, pieces)
     return Group(
-        _facts((("Case", exact(evidence.case_id)),)),
+        _facts(((say("Case"), exact(evidence.case_id)),)),
         *_answers(content, evidence),
         Text(),
         *tables.drivers(supporting(rows), opposing(rows)),
-        tables.title("Can this be relied on?"),
+        title(say("Can this be relied on?")),
         _facts(_reliance(evidence)),
         *tables.warnings(evidence.warnings),
         *tables.findings(finding_rows(evidence.findings)),
-        tables.title("Who vouches for it, and what was done"),
+        title(say("Who vouches for it, and what was done")),
         _facts(_record(content, evidence, verified)),
         *heat_map(content, evidence, drawn),
         *tables.named_pieces(named_rows(evidence, pieces, rows)),
@@ -75,7 +72,7 @@ def case_view(content: Content, evidence: Evidence, *, top: int, verified: str) 
         *tables.profile(profile_tables(evidence, pieces, across=tables.BANDS_ACROSS)),
         *_alone(content, evidence),
         Text(),
-        Text(_MORE),
+        Text(translated(_MORE)),
     )
 
 
@@ -89,60 +86,83 @@ def _facts(rows: Rows) -> RenderableType:
 
 
 def _reliance(evidence: Evidence) -> Rows:
-    yield "Map", verdict_in_words(evidence)
+    yield say("Map"), verdict_in_words(evidence)
     pieces, measured = len(evidence.units), sum(value is not None for value in evidence.relevance)
     if measured < pieces:
-        sentence = "the others looked unpromising in a cheaper test and were not measured"
-        yield "Measured", f"{measured} of {pieces} pieces; {sentence}"
+        yield (
+            say("Measured"),
+            say(
+                "%(measured)s of %(all)s pieces; the others looked unpromising in a cheaper test and were not measured",
+                measured=measured,
+                all=pieces,
+            ),
+        )
 
 
 def _record(content: Content, evidence: Evidence, verified: str) -> Rows:
-    total = fsum(evidence.answer.base)
-    yield "Signer", _signer(evidence)
+    yield say("Signer"), _signer(evidence)
     if evidence.signer is not None:
-        yield "Key id", evidence.signer.key_id
-    yield "Verified", visible(verified)
-    yield "Model", exact(evidence.model.name)
-    yield "Root", evidence.model.root
-    yield "Method", _method(evidence)
-    yield "Probability", f"{probability(total)} ({nats(total)} nats, {len(evidence.answer.base)} answer tokens)"
+        yield say("Key id"), evidence.signer.key_id
+    yield say("Verified"), visible(translated(verified))
+    yield say("Model"), exact(evidence.model.name)
+    yield say("Root"), evidence.model.root
+    yield say("Method"), _method(evidence)
+    yield say("Probability"), _probability(evidence.answer.base)
     if content.contrast is not None:
-        yield "Rather than", visible(content.contrast.text)
+        yield say("Rather than"), visible(content.contrast.text)
+
+
+def _probability(base: tuple[float, ...]) -> str:
+    total = fsum(base)
+    return say_of(
+        len(base),
+        "%(probability)s (%(nats)s nats, %(count)s answer token)",
+        "%(probability)s (%(nats)s nats, %(count)s answer tokens)",
+        probability=probability(total),
+        nats=nats(total),
+    )
 
 
 def _signer(evidence: Evidence) -> str:
-    said = _STANDINGS[standing(evidence.signer)]
     if evidence.signer is None:
-        return said
-    return ", ".join(filter(None, (exact(evidence.signer.principal), said)))
+        return say("none: UNSIGNED, nobody vouches for this report")
+    name = exact(evidence.signer.principal)
+    if standing(evidence.signer) == "test key":
+        return say("%(name)s, TEST KEY, stands for no person and no organisation", name=name)
+    return name
 
 
 def _method(evidence: Evidence) -> str:
-    method = evidence.method
-    changed = "default" if method.default else "changed from the default"
-    return visible(f"{changed}: {described(method)}")
+    method = described(evidence.method)
+    if evidence.method.default:
+        return visible(say("default: %(method)s", method=method))
+    return visible(say("changed from the default: %(method)s", method=method))
 
 
 def _answers(content: Content, evidence: Evidence) -> tuple[RenderableType, ...]:
     if evidence.answer.source == "generated":
-        found = [_said("Answer, written by the model", content.answer.text)]
+        found = [_said(say("Answer, written by the model"), content.answer.text)]
     else:
-        found = [_said("SUPPLIED answer, from the case file; explained here", content.answer.text)]
+        found = [_said(say("SUPPLIED answer, from the case file; explained here"), content.answer.text)]
         if content.own_answer is not None:
-            found.append(_said("The model's own answer; not explained here", content.own_answer))
+            found.append(_said(say("The model's own answer; not explained here"), content.own_answer))
     observed = evidence.answer.observed
     if observed is not None:
-        title = "reproduced by this model" if observed.reproduced else "NOT reproduced by this model"
-        found.append(_said(f"Answer observed in production, {title}", content.case.observed_answer or ""))
+        said = (
+            say("Answer observed in production, reproduced by this model")
+            if observed.reproduced
+            else say("Answer observed in production, NOT reproduced by this model")
+        )
+        found.append(_said(said, content.case.observed_answer or ""))
     return tuple(found)
 
 
-def _said(title: str, text: str) -> RenderableType:
-    return Panel(Text(visible(text), overflow="fold"), title=Text(title), title_align="left", box=LEFT_EDGE)
+def _said(whose: str, text: str) -> RenderableType:
+    return Panel(Text(visible(text), overflow="fold"), title=Text(whose), title_align="left", box=LEFT_EDGE)
 
 
 def _alone(content: Content, evidence: Evidence) -> tuple[RenderableType, ...]:
     """Which values leave the other answer out, where the case names one."""
     if content.contrast is None or not (evidence.parts or evidence.answer_sources or evidence.profile):
         return ()
-    return (Text("Named parts, steps and layers: of this answer alone, not compared with the other one."),)
+    return (Text(say("Named parts, steps and layers: of this answer alone, not compared with the other one.")),)

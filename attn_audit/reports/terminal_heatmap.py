@@ -21,6 +21,7 @@ from attn_audit.reports.heatmap import largest, level, strongest
 from attn_audit.reports.numbers import short_nats, size
 from attn_audit.reports.spans import Characters, Fragment
 from attn_audit.reports.text import visible
+from attn_audit.words import noted, say, say_of, translated
 
 # Other people's text has a line on its left alone: terminals disagree on the width of many characters, and turn lines
 # of right-to-left text around, so that an edge on the right would not stay where it is drawn.
@@ -44,6 +45,13 @@ _HEAT = {
 _VALUE = Style(italic=True)
 _UNMEASURED = Style(italic=True, dim=True)
 _LABEL = Style(bold=True)
+_MARKS = noted(
+    "[piece +1.00] supported the answer by 1.00 nats, [piece −1.00] spoke against it; weaker pieces have no bracket."
+)
+_SCREENED = noted("{~text~} was not measured (screened out as unpromising); that is not “no effect”.")
+_LEFT_OUT = noted("{… 900 characters …} without a bracket are left out; the HTML report shows all of the text.")
+# The samples within these sentences are drawn as what they stand for, in any language.
+_SAMPLES = ((r"\[[^\[\]]*\+1\.00\]", _HEAT[3]), (r"\[[^\[\]]*−1\.00\]", _HEAT[-3]), (r"\{[^{}]*\}", _UNMEASURED))
 
 
 @dataclass(frozen=True)
@@ -71,28 +79,26 @@ def heat_map(
     runs = [list(_runs(found, values)) for found in drawn]
     shown = [_shortened(found) if long else found for found in runs]
     messages = tuple(
-        Panel(_text(found), title=Text(f"Message {number}: {message.role}"), title_align="left", box=LEFT_EDGE)
+        Panel(_text(found), title=Text(_message(number, message.role)), title_align="left", box=LEFT_EDGE)
         for number, (message, found) in enumerate(zip(content.case.messages, shown, strict=True), start=1)
     )
     return (Padding(_legend(content, evidence, [run for found in shown for run in found]), (1, 0, 0, 0)), *messages)
 
 
+def _message(number: int, role: str) -> str:
+    return say("Message %(number)s: %(role)s", number=number, role=role)
+
+
 def _legend(content: Content, evidence: Evidence, shown: list[_Run]) -> Text:
-    legend = Text().append("Heat-map. ", _LABEL)
-    legend.append("[piece +1.00]", _HEAT[3])
-    legend.append(" supported the answer by 1.00 nats, ")
-    legend.append("[piece −1.00]", _HEAT[-3])
-    legend.append(" spoke against it; weaker pieces have no bracket.")
-    if any(value is None for value in evidence.relevance):
-        legend.append(" ")
-        legend.append("{~text~}", _UNMEASURED)
-        legend.append(" was not measured (screened out as unpromising); that is not “no effect”.")
-    if any(run.left_out for run in shown):
-        legend.append(" ")
-        legend.append("{… 900 characters …}", _UNMEASURED)
-        legend.append(" without a bracket are left out; the HTML report shows all of the text.")
+    sentences = [translated(_MARKS)]
+    sentences += [translated(_SCREENED)] if any(value is None for value in evidence.relevance) else []
+    sentences += [translated(_LEFT_OUT)] if any(run.left_out for run in shown) else []
+    legend = Text().append(say("Heat-map."), _LABEL).append(f" {' '.join(sentences)}")
+    for pattern, style in _SAMPLES:
+        legend.highlight_regex(pattern, style)
     if any(_LOOK_ALIKE.search(message.content) for message in content.case.messages):
-        legend.append(" Beware: the case's own text holds brackets that look like these.", _LABEL)
+        beware = say("Beware: the case's own text holds brackets that look like these.")
+        legend.append(f" {beware}", _LABEL)
     return legend
 
 
@@ -168,7 +174,7 @@ def _text(runs: Iterable[_Run]) -> Text:
     for run in runs:
         style = _HEAT[_three(run.heat)]
         if run.left_out:
-            text.append(f" {{… {size(run.left_out)} characters …}} ", _UNMEASURED)
+            text.append(f" {_gap(run.left_out)} ", _UNMEASURED)
         elif not run.measured:
             text.append(f"{{~{visible(run.text)}~}}", _UNMEASURED)
         elif run.bracketed:
@@ -177,6 +183,10 @@ def _text(runs: Iterable[_Run]) -> Text:
         else:
             text.append(visible(run.text), style)
     return text
+
+
+def _gap(count: int) -> str:
+    return say_of(count, "{… %(size)s character …}", "{… %(size)s characters …}", size=size(count))
 
 
 def _three(heat: int) -> int:

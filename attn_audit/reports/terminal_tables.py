@@ -3,11 +3,10 @@ stands right of a text that a terminal may draw wider or narrower than expected.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
-from rich import box
 from rich.console import RenderableType
-from rich.padding import Padding
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
@@ -18,35 +17,34 @@ from attn_audit.reports.checks import ChecksView
 from attn_audit.reports.findings import FindingRow
 from attn_audit.reports.groups import Groups
 from attn_audit.reports.joint import JointRow
-from attn_audit.reports.pieces import Piece
 from attn_audit.reports.profile import ProfileTable
 from attn_audit.reports.ranking import NamedRow, Ranking, UnitRow
 from attn_audit.reports.self_explanation import SelfExplanationView
-from attn_audit.reports.text import exact, shortened, visible
+from attn_audit.reports.terminal_words import LABEL, TEXT_WIDTH, columns, filled, named, piece, quoted, title
+from attn_audit.reports.text import visible
+from attn_audit.words import noted, say, say_of, translated
 
 BANDS_ACROSS = 4
 _LOWEST = 3
-_ROW_LENGTH = 60
-_FIGURE_WIDTH = 8  # unless a word of the heading is longer
-_TEXT_WIDTH = 16  # at least
-_LABEL = Style(bold=True)
 _ASIDE = Style(italic=True)
 _FAINT = Style(dim=True)
 _NONE = "–"
+_PART = noted("%(text)s, probability after what precedes it: %(probability)s")
+_STATED = noted("Decision %(decision)s, stated reason %(reason)s")
 
 Blocks = tuple[RenderableType, ...]
 
 
 def drivers(support: tuple[UnitRow, ...], against: tuple[UnitRow, ...]) -> Blocks:
     """What drove the answer, and what spoke against it."""
-    table = _table("Nats", "Share", "What drove it most" if support else "What spoke against it")
+    table = columns(say("Nats"), say("Share"), say("What drove it most") if support else say("What spoke against it"))
     for row in support:
-        table.add_row(row.nats, row.share, _piece(row.piece))
+        table.add_row(row.nats, row.share, piece(row.piece))
     if support and against:
-        table.add_row("", "", Text("What spoke against it", _LABEL))
+        table.add_row("", "", Text(say("What spoke against it"), LABEL))
     for row in against:
-        table.add_row(row.nats, _NONE, _piece(row.piece))
-    nothing = () if support else (Text("No piece of the input that was measured supported this answer."),)
+        table.add_row(row.nats, _NONE, piece(row.piece))
+    nothing = () if support else (Text(say("No piece of the input that was measured supported this answer.")),)
     return (*nothing, table) if support or against else nothing
 
 
@@ -54,17 +52,18 @@ def named_pieces(rows: tuple[NamedRow, ...]) -> Blocks:
     """The pieces that the case names, wherever they stand in the ranking."""
     if not rows:
         return ()
-    table = _table("Nats", "Share", "Rank", "Piece")
+    table = columns(say("Nats"), say("Share"), say("Rank"), say("Piece"))
     for row in rows:
-        table.add_row(row.nats, row.share or _NONE, row.rank or _NONE, _named(row.piece.name, row.piece.whole))
-    note = "A field is the text that was filled in; the same word elsewhere is a piece of its own."
-    return (title("Fields and named pieces of the case"), table, Text(note))
+        table.add_row(row.nats, row.share or _NONE, row.rank or _NONE, named(row.piece.name, row.piece.whole))
+    note = say("A field is the text that was filled in; the same word elsewhere is a piece of its own.")
+    return (title(say("Fields and named pieces of the case")), table, Text(note))
 
 
 def ranking(found: Ranking, rows: tuple[UnitRow, ...], top: int) -> Blocks:
     """The first ``top`` rows and the lowest."""
-    direct = ("Direct",) if found.direct else ()
-    table = _table("Rank", "Nats", "Share", *direct, "Piece (and the message that it stands in)")
+    direct = (say("Direct"),) if found.direct else ()
+    text = say("Piece (and the message that it stands in)")
+    table = columns(say("Rank"), say("Nats"), say("Share"), *direct, text)
     first = rows[: max(top, 0)]
     lowest = tuple(row for row in rows[len(first) :][-_LOWEST:] if row.relevance < 0)
     left_out = len(rows) - len(first) - len(lowest)
@@ -72,35 +71,44 @@ def ranking(found: Ranking, rows: tuple[UnitRow, ...], top: int) -> Blocks:
     for row in first:
         table.add_row(*_cells(row, found))
     if left_out:
-        table.add_row(*no_figures, Text(f"… {left_out} pieces left out …", style=_ASIDE))
+        table.add_row(
+            *no_figures, _aside(say_of(left_out, "… %(count)s piece left out …", "… %(count)s pieces left out …"))
+        )
     for row in lowest:
         table.add_row(*_cells(row, found))
     if found.unmeasured:
-        table.add_row(*no_figures, Text(f"{found.unmeasured} further pieces were not measured", style=_ASIDE))
-    return (title("Ranking"), table, *(Text(note) for note in _ranking_notes(found)))
+        more = say_of(
+            found.unmeasured,
+            "%(count)s further piece was not measured",
+            "%(count)s further pieces were not measured",
+        )
+        table.add_row(*no_figures, _aside(more))
+    return (title(say("Ranking")), table, *(Text(note) for note in _ranking_notes(found)))
 
 
 def _ranking_notes(found: Ranking) -> Iterable[str]:
-    yield "Nats: fall of the answer's log-probability when one piece is hidden. Not the model's reasons, not a cause."
+    yield say(
+        "Nats: fall of the answer's log-probability when one piece is hidden. Not the model's reasons, not a cause."
+    )
     if found.unmeasured:
-        yield "Share: of the positive relevance of the measured pieces."
+        yield say("Share: of the positive relevance of the measured pieces.")
     if found.direct:
-        yield "Direct: the piece was hidden only where the answer is predicted, not from the rest of the input."
+        yield say("Direct: the piece was hidden only where the answer is predicted, not from the rest of the input.")
 
 
 def parts(found: tuple[PartView, ...]) -> Blocks:
     """What drove each named part of the answer."""
     blocks: list[RenderableType] = []
     for part in found:
-        blocks.append(title(f"Part of the answer: {part.name}"))
+        blocks.append(title(say("Part of the answer: %(name)s", name=part.name)))
         if part.probability is None:
-            blocks.append(Text("Not found in the answer."))
+            blocks.append(Text(say("Not found in the answer.")))
             continue
-        blocks.append(Text.assemble(_quoted(part.text), f", probability after what precedes it: {part.probability}"))
+        blocks.append(filled(_PART, text=quoted(part.text), probability=Text(part.probability)))
         blocks.append(
             _drivers(part.support + part.against)
             if part.support or part.against
-            else Text("No piece of the input supported it.")
+            else Text(say("No piece of the input supported it."))
         )
     return tuple(blocks)
 
@@ -111,61 +119,68 @@ def groups(found: Groups | None) -> Blocks:
         return ()
     table = _joint(found.rows)
     if found.left_out:
-        table.add_row("", "", Text(f"… {found.left_out} weaker groups left out …", style=_ASIDE))
-    return (title("Pieces that say alike, hidden together"), table)
+        table.add_row(
+            "",
+            "",
+            _aside(
+                say_of(found.left_out, "… %(count)s weaker group left out …", "… %(count)s weaker groups left out …")
+            ),
+        )
+    return (title(say("Pieces that say alike, hidden together")), table)
 
 
 def checks(found: ChecksView) -> Blocks:
     """What pieces do together, and what came out when the map was made in other ways."""
     blocks: list[RenderableType] = []
     if found.together is not None:
-        blocks += [title("Highest pieces, hidden together"), _joint((found.together.whole, *found.together.pairs))]
+        blocks += [title(say("Highest pieces, hidden together")), _joint((found.together.whole, *found.together.pairs))]
     if found.repeated:
-        blocks += [title("Pieces with the same text, hidden together"), _joint(found.repeated)]
+        blocks += [title(say("Pieces with the same text, hidden together")), _joint(found.repeated)]
     return (*blocks, *_other_ways(found), *_other_words(found), *_other_maps(found))
 
 
 def _other_ways(found: ChecksView) -> Blocks:
     if not found.stability:
         return ()
-    table = _table("5 highest", "10 highest", "Way of hiding")
+    table = columns(say("5 highest"), say("10 highest"), say("Way of hiding"))
     for variant in found.stability:
         table.add_row(*(variant.shared or (_NONE, _NONE)), _where_possible(variant.name, variant.shared))
-    return (title("Share of the highest pieces that stay so when pieces are hidden in another way"), table)
+    return (title(say("Share of the highest pieces that stay so when pieces are hidden in another way")), table)
 
 
 def _other_words(found: ChecksView) -> Blocks:
     if not found.paraphrases:
         return ()
-    table = _table("Probability", "5 highest", "10 highest", "The question in other words")
+    text = say("The question in other words")
+    table = columns(say("Probability"), say("5 highest"), say("10 highest"), text)
     for other in found.paraphrases:
-        table.add_row(other.probability, *other.shared, _quoted(other.text))
-    return (title("Share of the highest pieces with the same text when it is asked in other words"), table)
+        table.add_row(other.probability, *other.shared, quoted(other.text))
+    return (title(say("Share of the highest pieces with the same text when it is asked in other words")), table)
 
 
 def _other_maps(found: ChecksView) -> Blocks:
     if not found.baselines or found.faithfulness is None:
         return ()
     sizes = [row.pieces for row in found.faithfulness.rows]
-    table = _table("On average", *(f"{size} deleted" for size in sizes), "Kind of map")
+    table = columns(say("On average"), *(say("%(pieces)s deleted", pieces=size) for size in sizes), say("Kind of map"))
     for baseline in found.baselines:
         falls = baseline.falls or (_NONE,) * len(sizes)
         table.add_row(baseline.average or _NONE, *falls, _where_possible(baseline.name, baseline.falls))
-    return (title("Fall when the highest pieces of other kinds of maps are deleted (nats)"), table)
+    return (title(say("Fall when the highest pieces of other kinds of maps are deleted (nats)")), table)
 
 
 def self_explanation(found: SelfExplanationView | None) -> Blocks:
     """The stated reason beside the decision."""
     if found is None:
         return ()
-    table = _table("Decision", "Reason", "Sentence of the input")
+    table = columns(say("Decision"), say("Reason"), say("Sentence of the input"))
     for row in found.rows:
-        table.add_row(row.decision, row.rationale, _quoted(row.text))
-    gap = f" Confabulation gap {found.gap}." if found.gap else ""
+        table.add_row(row.decision, row.rationale, quoted(row.text))
+    lines = [found.in_words, *([say("Confabulation gap %(gap)s.", gap=found.gap)] if found.gap else [])]
     return (
-        title("The reason that the answer gives (written by the model; not evidence)"),
-        Text.assemble("Decision ", _quoted(found.decision), ", stated reason ", _quoted(found.rationale)),
-        Text(found.in_words + gap),
+        title(say("The reason that the answer gives (written by the model; not evidence)")),
+        filled(_STATED, decision=quoted(found.decision), reason=quoted(found.rationale)),
+        Text(" ".join(lines)),
         table,
     )
 
@@ -175,15 +190,15 @@ def findings(rows: tuple[FindingRow, ...]) -> Blocks:
     if not rows:
         return ()
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(style=_LABEL, max_width=_TEXT_WIDTH)
+    grid.add_column(style=LABEL, max_width=TEXT_WIDTH)
     grid.add_column(overflow="fold")
     for row in sorted(rows, key=lambda row: (not row.bad, row.held)):
         lines = [words for words, held in row.rules if row.held or not held]
-        lines += [f"not measured as the policy asks: {row.differs}"] if row.differs else []
-        lines += ["a warning only"] if row.severity == "warn" and not row.held else []
-        words = Text().append(visible(row.policy), _LABEL).append(visible("".join(f"\n{line}" for line in lines)))
+        lines += [say("not measured as the policy asks: %(differs)s", differs=row.differs)] if row.differs else []
+        lines += [say("a warning only")] if row.severity == "warn" and not row.held else []
+        words = Text().append(visible(row.policy), LABEL).append(visible("".join(f"\n{line}" for line in lines)))
         grid.add_row(Text(row.outcome), words)
-    return (title("Policies"), grid)
+    return (title(say("Policies")), grid)
 
 
 def warnings(found: tuple[Warn, ...]) -> Blocks:
@@ -191,104 +206,83 @@ def warnings(found: tuple[Warn, ...]) -> Blocks:
     if not found:
         return ()
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(style=_LABEL, max_width=_TEXT_WIDTH)
+    grid.add_column(style=LABEL, max_width=TEXT_WIDTH)
     grid.add_column(overflow="fold")
     for warning in found:
-        grid.add_row(Text(visible(warning.code)), Text(visible(f"{warning.sentence} {warning.advice}")))
-    return (title("Warnings"), grid)
+        grid.add_row(
+            Text(visible(warning.code)), Text(visible(f"{translated(warning.sentence)} {translated(warning.advice)}"))
+        )
+    return (title(say("Warnings")), grid)
 
 
 def steps(found: Steps | None) -> Blocks:
     """What earlier pieces of the answer did to the rest of it."""
     if found is None:
         return ()
-    named = any(step.parts for step in found.rows)
-    table = _table("No.", "On the rest", "Piece of the answer, and on named parts" if named else "Piece of the answer")
+    parted = any(step.parts for step in found.rows)
+    text = say("Piece of the answer, and on named parts") if parted else say("Piece of the answer")
+    table = columns(say("No."), say("On the rest"), text)
     for step in found.rows:
-        words = _quoted(step.text)
+        words = quoted(step.text)
         for effect in step.parts:
-            words.append(f"\n{effect.nats or _NONE} on {visible(effect.name)}")
+            on = say("%(nats)s on %(name)s", nats=effect.nats or _NONE, name=visible(effect.name))
+            words.append(f"\n{on}")
         table.add_row(str(step.number), step.nats or _NONE, words)
     if found.left_out:
-        table.add_row("", "", Text(f"… {found.left_out} weaker pieces left out …", style=_ASIDE))
-    note = "The answer's words are the model's text, not evidence of reasons; only the measured effect (nats) is."
-    return (title("Which steps of the answer drove the rest of it"), table, Text(note))
+        more = say_of(found.left_out, "… %(count)s weaker piece left out …", "… %(count)s weaker pieces left out …")
+        table.add_row("", "", _aside(more))
+    note = say("The answer's words are the model's text, not evidence of reasons; only the measured effect (nats) is.")
+    return (title(say("Which steps of the answer drove the rest of it")), table, Text(note))
 
 
 def profile(tables: tuple[ProfileTable, ...]) -> Blocks:
     """Where in the model the highest pieces act."""
-    blocks: list[RenderableType] = [title("Highest pieces, hidden in one band of layers at a time: layers, nats")]
+    blocks: list[RenderableType] = [title(say("Highest pieces, hidden in one band of layers at a time: layers, nats"))]
     for found in tables:
-        table = _table(*(_layers(band) for band in found.bands), "Piece")
+        table = columns(*(_layers(band) for band in found.bands), say("Piece"))
         for row in found.rows:
-            table.add_row(*row.values, _named(row.piece.name, row.piece.whole))
+            table.add_row(*row.values, named(row.piece.name, row.piece.whole))
         blocks += [table] if found is tables[0] else [Text(), table]
     return tuple(blocks) if tables else ()
-
-
-def title(text: str) -> RenderableType:
-    """A heading."""
-    return Padding(Text(visible(text), style=_LABEL), (1, 0, 0, 0))
-
-
-def _table(*columns: str) -> Table:
-    """Figures, and last a column of text that takes what they leave."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), expand=True)
-    for column in columns[:-1]:
-        width = max(_FIGURE_WIDTH, *map(len, column.split()))
-        table.add_column(column, justify="right", overflow="fold", max_width=width)
-    table.add_column(columns[-1], ratio=1, overflow="fold", min_width=_TEXT_WIDTH)
-    return table
 
 
 def _cells(row: UnitRow, found: Ranking) -> Iterable[RenderableType]:
     value = Text(row.nats, style=_FAINT if row.noise else Style.null())
     direct = (row.direct,) if found.direct else ()
-    words = _piece(row.piece).append(f" ({row.piece.where})", _FAINT)
+    words = piece(row.piece).append(f" ({row.piece.where})", _FAINT)
     return (str(row.rank), value, row.share or _NONE, *direct, words)
 
 
+def _aside(text: str) -> Text:
+    return Text(text, style=_ASIDE)
+
+
 def _layers(band: str) -> str:
-    """Without the word, which the heading has."""
-    return band.removeprefix("layers ").removeprefix("layer ")
+    """Its numbers without the word, which the heading has."""
+    return "–".join(re.findall(r"\d+", band))
 
 
 def _where_possible(name: str, found: tuple[str, ...]) -> Text:
-    return Text(name if found else f"{name}: not possible with this model")
+    return Text(name if found else say("%(name)s: not possible with this model", name=name))
 
 
 def _joint(rows: tuple[JointRow, ...]) -> Table:
-    table = _table("Added up", "Together", "Pieces")
+    table = columns(say("Added up"), say("Together"), say("Pieces"))
     for row in rows:
-        table.add_row(row.single or "not all measured", row.together, _members(row))
+        table.add_row(row.single or say("not all measured"), row.together, _members(row))
     return table
 
 
-def _piece(piece: Piece) -> Text:
-    """A piece among the words around it."""
-    words = Text().append(exact(piece.name) + " " if piece.name else "", _LABEL)
-    words.append(visible(piece.before)).append_text(_quoted(piece.whole))
-    return words.append(visible(piece.after))
-
-
-def _named(name: str, text: str) -> Text:
-    """A piece without the words around it."""
-    return Text().append(exact(name) + " " if name else "", _LABEL).append_text(_quoted(text))
-
-
-def _quoted(text: str) -> Text:
-    return Text().append(f"‹{visible(shortened(text, _ROW_LENGTH))}›", _LABEL)
-
-
 def _drivers(found: tuple[Driver, ...]) -> Table:
-    table = _table("Nats", "Piece")
+    table = columns(say("Nats"), say("Piece"))
     for driver in found:
-        table.add_row(driver.nats, _piece(driver.piece))
+        table.add_row(driver.nats, piece(driver.piece))
     return table
 
 
 def _members(row: JointRow) -> Text:
-    words = Text(", ").join(_named(piece.name, piece.text) for piece in row.pieces)
+    words = Text(", ").join(named(one.name, one.text) for one in row.pieces)
     if row.left_out:
-        words.append(f" and {row.left_out} others")
+        count = row.left_out
+        words.append(f" {say_of(count, 'and %(left_out)s other', 'and %(left_out)s others', left_out=count)}")
     return words.append(f" {row.in_words}") if row.in_words else words
