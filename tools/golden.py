@@ -13,10 +13,14 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "tests" / "golden"
 sys.path.insert(0, str(ROOT / "tests"))
 
+import page_views  # noqa: E402
 import terminal_views  # noqa: E402
 
 # Name of the file below tests/golden/ -> what gives its text.
-VIEWS: dict[str, Callable[[], str]] = {f"terminal/{name}.txt": make for name, make in terminal_views.VIEWS.items()}
+VIEWS: dict[str, Callable[[], str]] = {
+    **{f"terminal/{name}.txt": make for name, make in terminal_views.VIEWS.items()},
+    **page_views.VIEWS,
+}
 
 
 def main() -> None:
