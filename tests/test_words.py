@@ -132,7 +132,7 @@ def test_a_report_speaks_the_language_of_its_words(words: Foreign, name: str) ->
 _OF_SAMPLES = frozenset(
     (
         *("near-certain", "user", "system", "field"),
-        *("units", "word", "effort", "screened", "effect", "total", "both", "knockout", "soft"),
+        *("units", "word", "effort", "screened", "effect", "total", "both", "knockout", "soft", "kappa", "bands"),
         *("named", "answer", "parts", "observed", "paraphrases", "contrast"),  # of fields: named, answer_parts, ...
         "diff",  # the command that makes the page
     )
