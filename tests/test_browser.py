@@ -18,8 +18,8 @@ import pages
 from browser import PROGRAMS, THEMES, Theme, started, visit
 
 # All rules of axe for WCAG 2.2 at level AA, its best practices, and what it tries out; and those of colours alone.
-# But for one on trial that wants a control wherever the keyboard stops: a piece of the map that shows its value then is a
-# note, and nothing happens when it is pressed.
+# But for one on trial that wants a control wherever the keyboard stops: a piece of the map that shows its value then is
+# a note, and nothing happens when it is pressed.
 UNLIKE = {"focus-order-semantics": {"enabled": False}}
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", "best-practice", "experimental")
 COLOURS = ("color-contrast", "link-in-text-block")

@@ -112,18 +112,42 @@ def english(texts: Iterator[str]) -> set[str]:
     return {word for text in texts for word in re.findall(r"[A-Za-z][A-Za-z'-]+", _NAMED.sub("", text))} - _NAMES
 
 
-CASES: dict[str, Callable[[], tuple[object, object]]] = {
+CASES: dict[str, Callable[[], Measured]] = {
     "rich": make.rich_case,
     "full": make.full_case,
     "full, rather than": lambda: make.full_case(contrast="Refuse it."),
 }
 
 
+def recorded(case: Measured) -> re.Pattern[str]:
+    """Names and values that a report prints as they are recorded: of settings, method, model, host, signer and batch,
+    roles of messages, and numbers."""
+    content, evidence = case
+    parts = (*evidence.settings, evidence.method, evidence.model, evidence.run, evidence.tool, evidence.signer)
+    values = {value for part in (*parts, content.batch) if part for value in leaves(part.model_dump())}
+    values |= {evidence.answer.stop, "system", "user", "soft", *content.batch.references}
+    longest_first = sorted(values, key=len, reverse=True)
+    return re.compile("|".join(rf"(?<![A-Za-z]){re.escape(value)}(?![A-Za-z])" for value in longest_first) + r"|\de-\d")
+
+
+def leaves(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield from filter(None, (value,))
+    elif isinstance(value, dict):
+        yield from (leaf for inner in value.values() for leaf in leaves(inner))
+    elif isinstance(value, (list, tuple)):
+        yield from (leaf for inner in value for leaf in leaves(inner))
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_report_speaks_the_language_of_its_words(words: Foreign, name: str) -> None:
+    content, evidence = CASES[name]()
+    evidence = evidence.model_copy(update={"warnings": WARNINGS})
     with spoken(words):
-        page = html.page(*CASES[name](), missing_glyphs=("⟨U+0378⟩",))  # type: ignore[arg-type]
-    assert english(iter(Shown(page).found)) == set()
+        page = html.page(content, evidence, missing_glyphs=("⟨U+0378⟩",) * 13)
+    said = recorded((content, evidence))
+    codes = {warning.code for warning in WARNINGS}
+    assert english(_CALLED.sub("", said.sub("", text)) for text in Shown(page).found) - codes == set()
 
 
 # -- the index, a comparison, the terminal ----------------------------------------------------------------------------
