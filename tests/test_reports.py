@@ -210,6 +210,53 @@ def test_attack_37_look_alike_names_show_their_code_points(hostile: tuple[Conten
     assert text.exact("loan-1") == "loan-1"
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("时间", "时间"),
+        ("保修期 2", "保修期 2"),
+        ("サービスの名前", "サービスの名前"),
+        ("이름", "이름"),
+        ("مدة الضمان (شهر)", "مدة الضمان (شهر)"),
+        ("שם_פרטי", "שם_פרטי"),
+        ("नाम", "नाम"),
+        ("নাম", "নাম"),
+        ("ชื่อ", "ชื่อ"),
+        ("பெயர்", "பெயர்"),
+        ("age", "age"),
+        # A hidden character is written out, and hides no other.
+        ("时\u202e间", "时⟨U+202E⟩间"),
+        ("\u200b", "⟨U+200B⟩"),
+        # Cyrillic, Greek, Latin with marks, Armenian, Cherokee: each has letters that look like those of ASCII.
+        ("\u0430ge", "\u0430⟨U+0430⟩ge"),
+        ("\u0430\u0440", "\u0430⟨U+0430⟩\u0440⟨U+0440⟩"),
+        ("\u03bf", "\u03bf⟨U+03BF⟩"),
+        ("\u0131d", "\u0131⟨U+0131⟩d"),
+        ("\u0570", "\u0570⟨U+0570⟩"),
+        ("\u13aa", "\u13aa⟨U+13AA⟩"),
+        # Scripts that are mixed, with ASCII letters or with one another; digits and marks that look like ASCII.
+        ("age时", "age时⟨U+65F6⟩"),
+        ("时ا", "时⟨U+65F6⟩ا⟨U+0627⟩"),
+        ("\u0665", "\u0665⟨U+0665⟩"),
+        ("\u0966", "\u0966⟨U+0966⟩"),
+        ("\u3147", "\u3147⟨U+3147⟩"),
+        ("\uff41", "\uff41⟨U+FF41⟩"),
+        ("时\u0301", "时⟨U+65F6⟩\u0301⟨U+0301⟩"),
+    ],
+)
+def test_attack_37_names_of_one_script_are_shown_as_they_are(given: str, shown: str) -> None:
+    assert text.name(given) == shown
+
+
+@pytest.mark.parametrize("given", ["时间", "\u0430ge"])
+def test_names_that_a_case_file_gives_are_shown_alike_everywhere(given: str) -> None:
+    content, evidence = make.full_case(named={given: "2,900"}, parts={given: "Refer"})
+    page, shown = Page(html.report(content, evidence)).text, _terminal(content, evidence, colour=None)
+    for found in (page, shown):
+        assert f"field {text.name(given)}" in found
+        assert f"art of the answer: {text.name(given)}" in found or found is page
+
+
 @needs_pdf
 def test_attack_38_missing_glyphs_become_a_warning() -> None:
     content = make.content([Message(role="user", content="an unassigned character: \u0378.")])

@@ -22,7 +22,7 @@ from attn_audit.reports.pieces import Piece
 from attn_audit.reports.profile import ProfileTable
 from attn_audit.reports.ranking import NamedRow, Ranking, UnitRow
 from attn_audit.reports.self_explanation import SelfExplanationView
-from attn_audit.reports.text import exact, shortened, visible
+from attn_audit.reports.text import shortened, visible
 
 BANDS_ACROSS = 4
 _LOWEST = 3
@@ -266,14 +266,14 @@ def _joint(rows: tuple[JointRow, ...]) -> Table:
 
 def _piece(piece: Piece) -> Text:
     """A piece among the words around it."""
-    words = Text().append(exact(piece.name) + " " if piece.name else "", _LABEL)
+    words = Text().append(piece.name + " " if piece.name else "", _LABEL)
     words.append(visible(piece.before)).append_text(_quoted(piece.whole))
     return words.append(visible(piece.after))
 
 
 def _named(name: str, text: str) -> Text:
     """A piece without the words around it."""
-    return Text().append(exact(name) + " " if name else "", _LABEL).append_text(_quoted(text))
+    return Text().append(name + " " if name else "", _LABEL).append_text(_quoted(text))
 
 
 def _quoted(text: str) -> Text:
