@@ -28,6 +28,7 @@ from attn_audit.evidence.measured import AnswerUnit, Evidence, Method, Unit
 from attn_audit.evidence.records import (
     Content,
     Message,
+    Policy,
     Segment,
     Span,
 )
@@ -361,6 +362,17 @@ def test_page_one_says_what_a_reader_must_know_before_the_map() -> None:
         sha256(canonical(evidence)),
     ):
         assert words in before, words
+
+
+def test_the_report_of_a_case_says_where_policies_on_pairs_are_judged() -> None:
+    said = "on pairs of cases are judged on the index page of the batch."
+    policy = Policy(name="alike", pair_with="other")
+    for make_case in (make.rich_case, make.full_case):
+        content, evidence = make_case()
+        assert said not in Page(html.report(content, evidence)).text
+        content = content.model_copy(update={"case": content.case.model_copy(update={"policies": (policy,)})})
+        assert Page(html.report(content, evidence)).text.count(said) == 1
+        assert said in " ".join(_terminal(content, evidence, colour=None).split())
 
 
 def test_an_unsigned_report_says_so_and_a_signed_one_does_not() -> None:
