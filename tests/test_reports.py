@@ -353,7 +353,7 @@ def test_page_one_says_what_a_reader_must_know_before_the_map() -> None:
         "Warning (near-certain):",
         "“no protected attribute”",
         "BROKEN",
-        "share of the positive relevance 12.3 %, at most 5.0 % allowed",
+        "share of the positive relevance 12.3\N{NO-BREAK SPACE}%, at most 5.0\N{NO-BREAK SPACE}% allowed",
         "NOT COMPARABLE",
         "not measured as the policy asks: units",
         "Method: changed from the default: units = word (flag).",
@@ -373,6 +373,22 @@ def test_the_report_of_a_case_says_where_policies_on_pairs_are_judged() -> None:
         content = content.model_copy(update={"case": content.case.model_copy(update={"policies": (policy,)})})
         assert Page(html.report(content, evidence)).text.count(said) == 1
         assert said in " ".join(_terminal(content, evidence, colour=None).split())
+
+
+def test_the_template_of_a_prompt_from_right_to_left_runs_from_left_to_right() -> None:
+    content = make.content(make.ARABIC, make.ARABIC_ANSWER)
+    page = html.report(content, make.evidence(content)).decode()
+    prompt = page[page.index('<details class="prompt">') :]
+    assert '<pre dir="rtl"' in prompt
+    assert prompt.count('class="frozen"') == prompt.count('class="frozen" dir="ltr"') > 0
+
+
+def test_a_long_prompt_is_not_printed_twice() -> None:
+    said = "is left out of this print, since it repeats the whole input; content.json has it."
+    assert said not in html.report(*make.full_case()).decode()
+    page = html.report(*make.long_case(2500, 20)).decode()
+    assert said in page
+    assert '<details class="prompt screen">' in page
 
 
 def test_an_unsigned_report_says_so_and_a_signed_one_does_not() -> None:
@@ -595,7 +611,7 @@ def test_parts_of_the_answer_are_quoted_with_what_drove_them(full: tuple[Content
     _, evidence = full
     assert evidence.parts[0].tokens is not None
     start, stop = evidence.parts[0].tokens
-    likely = numbers.probability(sum(evidence.answer.base[start:stop]))
+    likely = numbers.plain(numbers.probability(sum(evidence.answer.base[start:stop])))
     top = numbers.nats(max(value for value in evidence.parts[0].relevance if value is not None))
     for words in ("Part: decision", "Refer the application", f"Probability: {likely}", f"{top} nats"):
         assert words in found
@@ -964,7 +980,7 @@ def test_numbers_are_written_with_sign_and_in_words() -> None:
     assert numbers.nats(1.23456) == "+1.235"
     assert numbers.nats(-0.5) == "−0.500"
     assert numbers.nats(-0.0001) == "0.000"
-    assert numbers.probability(0.0) == "100.0 %"
+    assert numbers.probability(0.0) == "100.0\N{NO-BREAK SPACE}%", "the sign stays with its number"
     assert numbers.probability(-9.7) == "about 1 in 16,000"
     assert numbers.probability(-4000.0) == "less than 1 in 10^15"
 
