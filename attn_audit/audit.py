@@ -106,7 +106,7 @@ def audit_case(
     prompt = render(model.tokenizer, case.messages, host.clock())
     check_length(model, len(prompt.ids), case.max_new_tokens if case.answer is None else 0)
     answered = _answer(model, case, prompt)
-    bases, pace = _bases(model, prompt, (answered.text, against := _contrast(model, case, prompt)), host)
+    bases, pace = _bases(model, prompt, (answered.text, against := _contrast(model, case, prompt, answered.text)), host)
     others = _paraphrased(model, case, answered.text, settings, host)
     observed = _observed(model, case, prompt, answered)
     seconds_answer = host.timer() - began
@@ -199,7 +199,7 @@ def forecast_case(model: Model, case: Case, settings: Settings, host: Host) -> P
     answer = _longest_answer(model, case, prompt)
     check_length(model, len(prompt.ids), len(answer.ids))
     _paraphrased(model, case, answer, settings, host)
-    bases, pace = _bases(model, prompt, (answer, _contrast(model, case, prompt)), host)
+    bases, pace = _bases(model, prompt, (answer, _contrast(model, case, prompt, answer)), host)
     return Planner(model, case, prompt, bases, settings).choose(Clock(lambda: host.timer() - began, pace))
 
 
@@ -280,10 +280,12 @@ def _paraphrased(
     return tuple(found)
 
 
-def _contrast(model: Model, case: Case, prompt: Prompt) -> AnswerText | None:
+def _contrast(model: Model, case: Case, prompt: Prompt, answer: AnswerText) -> AnswerText | None:
     """The answer that did not come, where the case names one. Raises CaseError."""
     if case.contrast is None:
         return None
+    if case.contrast.strip() == answer.text.strip():
+        raise CaseError("the contrast is the answer itself, so there is nothing to compare; name another contrast")
     given = tokenise_answer(model.tokenizer, case.contrast)
     check_length(model, len(prompt.ids), len(given.ids))
     return given

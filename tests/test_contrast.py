@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from math import fsum
 from pathlib import Path
 from typing import Any
@@ -102,3 +103,16 @@ def test_the_real_model_denies_for_the_missed_payments(real_audit: audits.Audit,
     best = max(range(len(evidence.units)), key=lambda index: evidence.relevance[index])
     (span,) = evidence.units[best].spans
     assert content.case.messages[span.message].content[span.start : span.end] == "missed"
+
+
+@pytest.mark.parametrize("answer", ["approved", None])
+def test_a_contrast_that_is_the_answer_fails_the_case(answer: str | None, tiny_model: Path, tmp_path: Path) -> None:
+    """Supplied or the model's own: the map would be all zeros."""
+    prompt = "The loan of the applicant is 500 euros. Is it approved?"
+    own = audits.make(tmp_path / "own", tiny_model, None, cases=f"cases: [{{id: loan, prompt: {prompt}}}]")
+    said = answer or audits.content_of(own.out / "cases" / "loan").answer.text
+    case = {"id": "loan", "prompt": prompt, "contrast": f" {said} "} | ({"answer": answer} if answer else {})
+    made = audits.make(tmp_path / "same", tiny_model, None, cases=json.dumps({"cases": [case]}))
+    (ended,) = made.seal.cases
+    assert (ended.status, made.seal.failed) == ("failed", 1)
+    assert "the contrast is the answer itself" in str(ended.reason)

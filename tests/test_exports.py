@@ -467,6 +467,21 @@ def every(tokens: list[Token]) -> list[Token]:
     return [inner for token in tokens for inner in (token, *every(token.children or []))]
 
 
+@pytest.mark.parametrize(
+    ("differs", "said"),
+    [
+        ("answer", "the shares were not compared, since the answers differ"),
+        ("contrast", "the shares were not compared, since the contrasts differ"),
+        ("the other case is not finished", "nothing was compared, since the other case is not finished"),
+        ("units", "the shares were not compared, since a case was not measured as the policy asks: units"),
+    ],
+)
+def test_a_pair_says_why_it_was_not_compared(differs: str, said: str) -> None:
+    found = sealed({"loan-1": case("loan-1")}, pairs=(PAIR.model_copy(update={"differs": (differs,)}),))
+    for made in (junit.results(found), sarif.results(found), b"" if differs == "units" else summary.page(found)):
+        assert said in made.decode() or not made
+
+
 def test_the_summary_says_what_failed_first() -> None:
     page = summary.page(typical()).decode("utf-8")
     assert "4 cases: 2 finished, 1 failed, 1 skipped. 3 policies that must hold did not." in page

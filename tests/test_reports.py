@@ -28,6 +28,7 @@ from attn_audit.evidence.measured import AnswerUnit, Evidence, Method, Unit
 from attn_audit.evidence.records import (
     Content,
     Message,
+    Policy,
     Segment,
     Span,
 )
@@ -210,6 +211,53 @@ def test_attack_37_look_alike_names_show_their_code_points(hostile: tuple[Conten
     assert text.exact("loan-1") == "loan-1"
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("时间", "时间"),
+        ("保修期 2", "保修期 2"),
+        ("サービスの名前", "サービスの名前"),
+        ("이름", "이름"),
+        ("مدة الضمان (شهر)", "مدة الضمان (شهر)"),
+        ("שם_פרטי", "שם_פרטי"),
+        ("नाम", "नाम"),
+        ("নাম", "নাম"),
+        ("ชื่อ", "ชื่อ"),
+        ("பெயர்", "பெயர்"),
+        ("age", "age"),
+        # A hidden character is written out, and hides no other.
+        ("时\u202e间", "时⟨U+202E⟩间"),
+        ("\u200b", "⟨U+200B⟩"),
+        # Cyrillic, Greek, Latin with marks, Armenian, Cherokee: each has letters that look like those of ASCII.
+        ("\u0430ge", "\u0430⟨U+0430⟩ge"),
+        ("\u0430\u0440", "\u0430⟨U+0430⟩\u0440⟨U+0440⟩"),
+        ("\u03bf", "\u03bf⟨U+03BF⟩"),
+        ("\u0131d", "\u0131⟨U+0131⟩d"),
+        ("\u0570", "\u0570⟨U+0570⟩"),
+        ("\u13aa", "\u13aa⟨U+13AA⟩"),
+        # Scripts that are mixed, with ASCII letters or with one another; digits and marks that look like ASCII.
+        ("age时", "age时⟨U+65F6⟩"),
+        ("时ا", "时⟨U+65F6⟩ا⟨U+0627⟩"),
+        ("\u0665", "\u0665⟨U+0665⟩"),
+        ("\u0966", "\u0966⟨U+0966⟩"),
+        ("\u3147", "\u3147⟨U+3147⟩"),
+        ("\uff41", "\uff41⟨U+FF41⟩"),
+        ("时\u0301", "时⟨U+65F6⟩\u0301⟨U+0301⟩"),
+    ],
+)
+def test_attack_37_names_of_one_script_are_shown_as_they_are(given: str, shown: str) -> None:
+    assert text.name(given) == shown
+
+
+@pytest.mark.parametrize("given", ["时间", "\u0430ge"])
+def test_names_that_a_case_file_gives_are_shown_alike_everywhere(given: str) -> None:
+    content, evidence = make.full_case(named={given: "2,900"}, parts={given: "Refer"})
+    page, shown = Page(html.report(content, evidence)).text, _terminal(content, evidence, colour=None)
+    for found in (page, shown):
+        assert f"field {text.name(given)}" in found
+        assert f"art of the answer: {text.name(given)}" in found or found is page
+
+
 @needs_pdf
 def test_attack_38_missing_glyphs_become_a_warning() -> None:
     content = make.content([Message(role="user", content="an unassigned character: \u0378.")])
@@ -305,7 +353,7 @@ def test_page_one_says_what_a_reader_must_know_before_the_map() -> None:
         "Warning (near-certain):",
         "“no protected attribute”",
         "BROKEN",
-        "share of the positive relevance 12.3 %, at most 5.0 % allowed",
+        "share of the positive relevance 12.3\N{NO-BREAK SPACE}%, at most 5.0\N{NO-BREAK SPACE}% allowed",
         "NOT COMPARABLE",
         "not measured as the policy asks: units",
         "Method: changed from the default: units = word (flag).",
@@ -314,6 +362,33 @@ def test_page_one_says_what_a_reader_must_know_before_the_map() -> None:
         sha256(canonical(evidence)),
     ):
         assert words in before, words
+
+
+def test_the_report_of_a_case_says_where_policies_on_pairs_are_judged() -> None:
+    said = "on pairs of cases are judged on the index page of the batch."
+    policy = Policy(name="alike", pair_with="other")
+    for make_case in (make.rich_case, make.full_case):
+        content, evidence = make_case()
+        assert said not in Page(html.report(content, evidence)).text
+        content = content.model_copy(update={"case": content.case.model_copy(update={"policies": (policy,)})})
+        assert Page(html.report(content, evidence)).text.count(said) == 1
+        assert said in " ".join(_terminal(content, evidence, colour=None).split())
+
+
+def test_the_template_of_a_prompt_from_right_to_left_runs_from_left_to_right() -> None:
+    content = make.content(make.ARABIC, make.ARABIC_ANSWER)
+    page = html.report(content, make.evidence(content)).decode()
+    prompt = page[page.index('<details class="prompt">') :]
+    assert '<pre dir="rtl"' in prompt
+    assert prompt.count('class="frozen"') == prompt.count('class="frozen" dir="ltr"') > 0
+
+
+def test_a_long_prompt_is_not_printed_twice() -> None:
+    said = "is left out of this print, since it repeats the whole input; content.json has it."
+    assert said not in html.report(*make.full_case()).decode()
+    page = html.report(*make.long_case(2500, 20)).decode()
+    assert said in page
+    assert '<details class="prompt screen">' in page
 
 
 def test_an_unsigned_report_says_so_and_a_signed_one_does_not() -> None:
@@ -536,7 +611,7 @@ def test_parts_of_the_answer_are_quoted_with_what_drove_them(full: tuple[Content
     _, evidence = full
     assert evidence.parts[0].tokens is not None
     start, stop = evidence.parts[0].tokens
-    likely = numbers.probability(sum(evidence.answer.base[start:stop]))
+    likely = numbers.plain(numbers.probability(sum(evidence.answer.base[start:stop])))
     top = numbers.nats(max(value for value in evidence.parts[0].relevance if value is not None))
     for words in ("Part: decision", "Refer the application", f"Probability: {likely}", f"{top} nats"):
         assert words in found
@@ -905,7 +980,7 @@ def test_numbers_are_written_with_sign_and_in_words() -> None:
     assert numbers.nats(1.23456) == "+1.235"
     assert numbers.nats(-0.5) == "−0.500"
     assert numbers.nats(-0.0001) == "0.000"
-    assert numbers.probability(0.0) == "100.0 %"
+    assert numbers.probability(0.0) == "100.0\N{NO-BREAK SPACE}%", "the sign stays with its number"
     assert numbers.probability(-9.7) == "about 1 in 16,000"
     assert numbers.probability(-4000.0) == "less than 1 in 10^15"
 

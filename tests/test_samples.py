@@ -74,7 +74,8 @@ def test_any_script_is_measured_and_drawn(name: str, direction: str, repository:
     assert f'<blockquote dir="{direction}" lang="">{block[0]}' in page
     assert not [character for character in starts(block[0]) if unicodedata.combining(character)]
     assert "\ufffd" not in page
-    product = next(unit for unit in evidence.units if unit.name == "product")
+    product = next(unit for unit in evidence.units if unit.name in {"المنتج", "产品"})
+    assert f"field {product.name}" in plain(page)
     assert [message.content[span.start : span.end] for span in product.spans] == ["AquaPure X200"]
     assert len(content.prompt.ids) > 1.5 * len(message.content) or name == "arabic"
     assert max(abs(value or 0.0) for value in evidence.relevance) > 0.05, "it is measured on this script, too"

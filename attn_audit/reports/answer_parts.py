@@ -17,7 +17,7 @@ from attn_audit.reports.numbers import nats, probability
 from attn_audit.reports.pieces import Piece
 from attn_audit.reports.ranking import AGAINST, TOP
 from attn_audit.reports.spans import Characters
-from attn_audit.reports.text import exact, shortened
+from attn_audit.reports.text import name, shortened
 
 _PART_LENGTH = 600
 _STEP_LENGTH = 200
@@ -94,7 +94,7 @@ def _part(
     part: AnswerPart, content: Content, evidence: Evidence, pieces: tuple[Piece, ...], characters: Characters
 ) -> PartView:
     if part.tokens is None:
-        return PartView(exact(part.name), "", None, (), ())
+        return PartView(name(part.name), "", None, (), ())
     start, stop = part.tokens
     offsets = content.answer.offsets[start:stop]
     top = largest(part.relevance)
@@ -104,7 +104,7 @@ def _part(
         if (value := part.relevance[index]) is not None
     ]
     return PartView(
-        name=exact(part.name),
+        name=name(part.name),
         text=shortened(characters.extract(offsets[0][0], offsets[-1][1]).text.strip(), _PART_LENGTH),
         probability=probability(fsum(evidence.answer.base[start:stop])),
         support=tuple(driver for value, driver in ranked[:TOP] if value > 0),
@@ -126,7 +126,7 @@ def _step(
         number=index + 1,
         text=shortened(characters.extract(unit.start, unit.end).text.strip(), _STEP_LENGTH),
         nats=nats(after) if stop < len(fell) else "",
-        parts=tuple(PartEffect(exact(name), _after(stop, tokens, fell)) for name, tokens in named),
+        parts=tuple(PartEffect(name(part), _after(stop, tokens, fell)) for part, tokens in named),
     )
 
 

@@ -13,6 +13,7 @@ from attn_audit.judge.difference import Texts
 from attn_audit.judge.movement import Both, Moved
 from attn_audit.reports.numbers import points, share
 from attn_audit.reports.spans import Characters
+from attn_audit.reports.text import name
 
 NONE = "–"
 PieceKind = Literal["same text", "other text", "new", "gone"]
@@ -81,17 +82,18 @@ class _Quoting:
 
     def of(self, units: Sequence[int]) -> Quoted:
         """One piece, or a passage. Words of a passage are joined where nothing but marks stands between them."""
-        names = dict.fromkeys(f"{one.kind} {one.name}" for unit in units if (one := self._units[unit]).name is not None)
+        found = [self._units[unit] for unit in units]
+        names = dict.fromkeys(f"{one.kind} {name(one.name)}" for one in found if one.name is not None)
         spans = sorted(
             (span for unit in units for span in self._units[unit].spans), key=lambda one: (one.message, one.start)
         )
         runs = self._runs(spans)
-        name = ", ".join(names)
+        named = ", ".join(names)
         if len(runs) == 1:
-            found = self._characters[runs[0].message].extract_in_context(runs[0].start, runs[0].end)
-            return Quoted(name, found.before, found.text, found.after)
+            text = self._characters[runs[0].message].extract_in_context(runs[0].start, runs[0].end)
+            return Quoted(named, text.before, text.text, text.after)
         every = (self._characters[run.message].extract(run.start, run.end).text for run in runs)
-        return Quoted(name, "", _BETWEEN.join(every), "")
+        return Quoted(named, "", _BETWEEN.join(every), "")
 
     def _runs(self, spans: Sequence[Span]) -> list[Span]:
         runs = list(spans[:1])

@@ -176,7 +176,7 @@ def _text(row: PieceRow) -> Text:
 
 
 def _quoted(found: Quoted) -> Text:
-    words = Text(exact(found.name) + " " if found.name else "", style=_LABEL)
+    words = Text(found.name + " " if found.name else "", style=_LABEL)
     words.append(visible(found.before), Style.null())
     words.append(f"‹{visible(shortened(found.text, _ROW_LENGTH))}›", _LABEL)
     return words.append(visible(found.after), Style.null())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from attn_audit.evidence.findings import Finding, PairFinding, Rule
 from attn_audit.judge.conditions import fails
+from attn_audit.judge.pairs import NOT_FINISHED
 from attn_audit.reports.numbers import in_nats, share
 from attn_audit.words import noted, say, translated
 
@@ -34,12 +35,18 @@ _NOT_HELD = {
     "answer_must_not_match": noted("the model's answer matches the pattern that it must not match"),
     "same_answer": noted("the two cases get different answers"),
 }
+NOT_COMPARED = {
+    "answer": noted("the shares were not compared, since the answers differ"),
+    "contrast": noted("the shares were not compared, since the contrasts differ"),
+    NOT_FINISHED[0]: noted("nothing was compared, since the other case is not finished"),
+}
 
 
 @dataclass(frozen=True)
 class FindingRow:
     """A policy as a reader sees it. ``bad``: it must hold and does not; ``case_id``, ``pair_with``: the two cases of a
-    pair, else empty; ``rules``: what was found, sentence by sentence, and whether that holds."""
+    pair, else empty; ``rules``: what was found, sentence by sentence, and whether that holds; ``differs``: why the rest
+    was not judged, else empty."""
 
     policy: str
     severity: str
@@ -70,7 +77,7 @@ def finding_row(finding: Finding) -> FindingRow:
         pair_with="" if pair is None else pair.pair_with,
         pieces=len(finding.units),
         rules=tuple((rule_in_words(rule), rule.held) for rule in finding.rules),
-        differs=", ".join(finding.differs),
+        differs=differs_in_words(finding),
     )
 
 
@@ -83,10 +90,24 @@ def sentence(finding: Finding) -> str:
         else row.outcome
     )
     found = [words for words, _ in row.rules]
-    if row.differs:
-        found.append(say("not measured as the policy asks: %(differs)s", differs=row.differs))
+    found += [row.differs] if row.differs else []
     found = found or [say("nothing to judge")]
     return f"{head}: {'; '.join(found)}"
+
+
+def differs_in_words(finding: Finding) -> str:
+    """Why limits were not judged, or shares not compared; empty when they were."""
+    if finding.differs and not isinstance(finding, PairFinding):
+        return say("not measured as the policy asks: %(differs)s", differs=", ".join(finding.differs))
+    told = [say(words) for name, words in NOT_COMPARED.items() if name in finding.differs]
+    if others := ", ".join(name for name in finding.differs if name not in NOT_COMPARED):
+        told.append(
+            say(
+                "the shares were not compared, since a case was not measured as the policy asks: %(named)s",
+                named=others,
+            )
+        )
+    return "; ".join(told)
 
 
 def rule_in_words(rule: Rule) -> str:

@@ -7,6 +7,7 @@ from math import exp
 from attn_audit.words import say
 
 _MINUS = "\N{MINUS SIGN}"
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 _LEAST_PER_CENT = 0.001
 _LEAST_LOG = -34.5  # about 1 in 10^15
 
@@ -28,7 +29,12 @@ def short_nats(value: float) -> str:
 
 def share(value: float) -> str:
     """A share of one, in per cent."""
-    return f"{100 * value:.1f} %"
+    return f"{100 * value:.1f}{_NO_BREAK}%"
+
+
+def plain(text: str) -> str:
+    """The text with spaces that break a line, for machines."""
+    return text.replace(_NO_BREAK, " ")
 
 
 def points(value: float) -> str:
@@ -42,7 +48,7 @@ def probability(log_probability: float) -> str:
         return say("less than 1 in 10^15")
     value = exp(log_probability)
     if value >= _LEAST_PER_CENT:
-        return f"{100 * value:.1f} %"
+        return f"{100 * value:.1f}{_NO_BREAK}%"
     return say("about 1 in %(count)s", count=size(round(float(f"{1 / value:.2g}"))))
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from attn_audit.evidence.measured import Evidence, Unit
 from attn_audit.evidence.records import Content
 from attn_audit.reports.spans import Extract, unit_extracts
-from attn_audit.reports.text import exact, shortened
+from attn_audit.reports.text import exact, name, shortened
 
 _LENGTH = 200
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A unit as a reader sees it. ``name``: kind and name, when the case names it; ``where``: its messages.
+    """A unit as a reader sees it. ``name``: kind and name as shown, when the case names it; ``where``: its messages.
 
     ``text`` is cut to size, ``whole`` is not; ``before`` and ``after``: the words around a short text; ``cut``: the
     unit divides a character.
@@ -39,7 +39,7 @@ def pieces_of(content: Content, evidence: Evidence) -> tuple[Piece, ...]:
 def _piece(unit: Unit, extract: Extract, content: Content) -> Piece:
     return Piece(
         id=exact(unit.id),
-        name=f"{unit.kind} {unit.name}" if unit.name is not None else "",
+        name=f"{unit.kind} {name(unit.name)}" if unit.name is not None else "",
         where=_where(unit, content),
         text=shortened(extract.text, _LENGTH),
         whole=extract.text,

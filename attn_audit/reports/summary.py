@@ -17,8 +17,8 @@ from attn_audit.evidence.statements import Seal
 from attn_audit.evidence.store import Sealed
 from attn_audit.judge.overall import Overall, overall
 from attn_audit.reports.ended import Ended, cases, noting_salts, unfinished, weight
-from attn_audit.reports.findings import rule_in_words
-from attn_audit.reports.numbers import share
+from attn_audit.reports.findings import NOT_COMPARED, differs_in_words, rule_in_words
+from attn_audit.reports.numbers import plain, share
 from attn_audit.reports.text import code_point, one_line
 
 _NAME, _REASON = 80, 200  # characters that are shown
@@ -98,10 +98,15 @@ def _failing_rows(case: Ended) -> Iterator[tuple[str, ...]]:
 
 def _found(finding: Finding) -> str:
     """``broken: share of the positive relevance 12.3 %, at most 5.0 % allowed``; names stand in code spans."""
-    rules = "; ".join(rule_in_words(rule) for rule in islice(finding.rules, _RULES) if not rule.held)
-    differs = f"measured otherwise: {code(', '.join(finding.differs), _REASON)}" if finding.differs else ""
+    rules = "; ".join(plain(rule_in_words(rule)) for rule in islice(finding.rules, _RULES) if not rule.held)
     pair = f" with {code(finding.pair_with)}" if isinstance(finding, PairFinding) else ""
-    return f"{finding.outcome}{pair}: {'; '.join(filter(None, (rules, differs)))}"
+    return f"{finding.outcome}{pair}: {'; '.join(filter(None, (rules, _differs(finding))))}"
+
+
+def _differs(finding: Finding) -> str:
+    if isinstance(finding, PairFinding) and NOT_COMPARED.keys() >= set(finding.differs):
+        return differs_in_words(finding)
+    return f"measured otherwise: {code(', '.join(finding.differs), _REASON)}" if finding.differs else ""
 
 
 def _case_row(case: Ended) -> tuple[str, ...]:
@@ -126,9 +131,9 @@ def _overall_row(row: Overall) -> tuple[str, ...]:
         code(row.name),
         code(row.policy) if row.policy else "",
         str(row.cases),
-        share(row.mean),
-        share(row.median),
-        share(row.maximum),
+        plain(share(row.mean)),
+        plain(share(row.median)),
+        plain(share(row.maximum)),
         ", ".join(code(case_id) for case_id in row.highest),
     )
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from attn_audit.evidence.errors import UsageError
 from attn_audit.reports.figures import pairs
-from attn_audit.reports.text import direction, exact, parts, visible
+from attn_audit.reports.text import direction, exact, name, parts, visible
 from attn_audit.words import spoken_now, translated
 
 
@@ -31,8 +31,8 @@ def template_digest() -> str:
     folder = templates_folder()
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if _counts(path)}
     digest = hashlib.sha256()
-    for name in sorted(files):
-        for field in (name.encode(), files[name]):
+    for file in sorted(files):
+        for field in (file.encode(), files[file]):
             digest.update(len(field).to_bytes(8, "big") + field)
     return digest.hexdigest()
 
@@ -65,6 +65,7 @@ def _environment(folder: Path) -> Environment:
     environment.filters["translated"] = translated
     environment.filters["parts"] = parts
     environment.filters["exact"] = exact
+    environment.filters["name"] = name
     environment.filters["direction"] = direction
     environment.filters["pairs"] = pairs
     return environment

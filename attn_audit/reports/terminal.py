@@ -59,6 +59,7 @@ def case_view(content: Content, evidence: Evidence, *, top: int, verified: str) 
         _facts(_reliance(evidence)),
         *tables.warnings(evidence.warnings),
         *tables.findings(finding_rows(evidence.findings)),
+        *_pairs(content),
         title(say("Who vouches for it, and what was done")),
         _facts(_record(content, evidence, verified)),
         *heat_map(content, evidence, drawn),
@@ -159,6 +160,13 @@ def _answers(content: Content, evidence: Evidence) -> tuple[RenderableType, ...]
 
 def _said(whose: str, text: str) -> RenderableType:
     return Panel(Text(visible(text), overflow="fold"), title=Text(whose), title_align="left", box=LEFT_EDGE)
+
+
+def _pairs(content: Content) -> tuple[RenderableType, ...]:
+    """Where the result of a policy on a pair stands, where the case file sets one for this case."""
+    if not any(policy.pair_with for policy in content.case.policies):
+        return ()
+    return (Text(say("Policies on pairs of cases are judged on the index page of the batch.")),)
 
 
 def _alone(content: Content, evidence: Evidence) -> tuple[RenderableType, ...]:

@@ -194,7 +194,7 @@ def findings(rows: tuple[FindingRow, ...]) -> Blocks:
     grid.add_column(overflow="fold")
     for row in sorted(rows, key=lambda row: (not row.bad, row.held)):
         lines = [words for words, held in row.rules if row.held or not held]
-        lines += [say("not measured as the policy asks: %(differs)s", differs=row.differs)] if row.differs else []
+        lines += [row.differs] if row.differs else []
         lines += [say("a warning only")] if row.severity == "warn" and not row.held else []
         words = Text().append(visible(row.policy), LABEL).append(visible("".join(f"\n{line}" for line in lines)))
         grid.add_row(Text(row.outcome), words)

@@ -20,6 +20,20 @@ _HIDDEN = re.compile(
 _RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\U00010800-\U00010fff\U0001e800-\U0001eeff"
 _FIRST_LETTER = re.compile(f"(?P<rtl>[{_RIGHT_TO_LEFT}])|[^\\W\\d_]")
 _FOREIGN = re.compile("[^\t\n -~]")
+# Scripts whose words cannot be taken for words in ASCII; without their digits, single parts of Korean syllables, and
+# characters that Unicode keeps for compatibility alone, some of which can. A fixed table for the same reason.
+_NATIVE = (
+    "\u3005\u3041-\u3096\u309d\u309e\u30a1-\u30fa\u30fc-\u30fe\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0002ebef",  # CJK
+    "\uac00-\ud7a3",  # Korean
+    "\u0620-\u063f\u0641-\u0652\u0671-\u06d3",  # Arabic, also of Persian and Urdu
+    "\u05b0-\u05bc\u05c1\u05c2\u05d0-\u05ea",  # Hebrew
+    "\u0900-\u0963\u0971-\u097f",  # Devanagari
+    "\u0980-\u09e3",  # Bengali
+    "\u0b82-\u0bd7",  # Tamil
+    "\u0e01-\u0e3a\u0e40-\u0e4e",  # Thai
+)
+_BESIDE = " -@\\[-`{-~\u060c\u061f\u3001\u3002\u3008-\u3011\u30fb\uff08\uff09\uff0c\uff1a"  # marks and digits
+_NATIVE_NAME = re.compile("|".join(f"[{_BESIDE}]*[{letters}][{letters}{_BESIDE}]*" for letters in _NATIVE))
 # What a CI system obeys in the output of a job: GitHub `::name::` at the start of a line and `##[name]` anywhere, Azure
 # and TeamCity `##vso[` and `##teamcity[`, GitLab `section_start:` and `section_end:`. A pair of colons is taken where-
 # ever it stands, since a table that folds a long text can put any of it at the start of a line.
@@ -63,6 +77,12 @@ def hidden(text: str) -> int:
 def exact(name: str) -> str:
     """A name that must not be mistaken for a look-alike: each character outside ASCII is followed by its code point."""
     return _FOREIGN.sub(lambda found: _beside(found.group()), name)
+
+
+def name(given: str) -> str:
+    """The name that a case file gives to a field or to a part, which people read: as it is written where its letters
+    are all of one script that cannot be mistaken for ASCII, with hidden characters written out; else ``exact``."""
+    return visible(given) if _NATIVE_NAME.fullmatch(_HIDDEN.sub("", given)) else exact(given)
 
 
 def parts(text: str) -> tuple[Part, ...]:
