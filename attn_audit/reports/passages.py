@@ -102,9 +102,21 @@ def _passage(window: _Window, message: MessageView, anchor: str) -> Passage:
     marks = message.marks[window.start : window.stop]
     return Passage(
         label=message.label,
-        marks=tuple(replace(mark, text=shortened(mark.text, _LENGTH), stop=False) for mark in marks),
+        marks=_trimmed([replace(mark, text=shortened(mark.text, _LENGTH), stop=False) for mark in marks]),
         strongest=message.marks[window.peak].note,
         anchor=anchor,
         begins=window.start == 0,
         ends=window.stop == len(message.marks),
     )
+
+
+def _trimmed(marks: list[Mark]) -> tuple[Mark, ...]:
+    """Without the white space at either end, which may be empty lines."""
+    while marks and not marks[0].text.strip():
+        del marks[0]
+    while marks and not marks[-1].text.strip():
+        del marks[-1]
+    if marks:
+        marks[0] = replace(marks[0], text=marks[0].text.lstrip())
+        marks[-1] = replace(marks[-1], text=marks[-1].text.rstrip())
+    return tuple(marks)
