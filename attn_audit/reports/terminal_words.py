@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from attn_audit.reports.pieces import Piece
-from attn_audit.reports.text import exact, shortened, visible
+from attn_audit.reports.text import shortened, visible
 from attn_audit.words import translated
 
 TEXT_WIDTH = 16  # at least
@@ -38,14 +38,14 @@ def columns(*headings: str) -> Table:
 
 def piece(one: Piece) -> Text:
     """A piece among the words around it."""
-    words = Text().append(exact(one.name) + " " if one.name else "", LABEL)
+    words = Text().append(one.name + " " if one.name else "", LABEL)
     words.append(visible(one.before)).append_text(quoted(one.whole))
     return words.append(visible(one.after))
 
 
 def named(name: str, text: str) -> Text:
     """A piece without the words around it."""
-    return Text().append(exact(name) + " " if name else "", LABEL).append_text(quoted(text))
+    return Text().append(name + " " if name else "", LABEL).append_text(quoted(text))
 
 
 def quoted(text: str) -> Text:
