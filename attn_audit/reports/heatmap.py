@@ -92,11 +92,7 @@ def message_views(
     stop_from = 0 if count <= _FEW else 1
     draw = partial(_mark, evidence=evidence, values=values, noise=noise, top=top, classes=classes, stop_from=stop_from)
     return tuple(
-        MessageView(
-            say("Message %(number)s: %(role)s", number=number, role=message.role),
-            message.content,
-            tuple(map(draw, found)),
-        )
+        MessageView(label(number, message.role), message.content, tuple(map(draw, found)))
         for number, (message, found) in enumerate(zip(content.case.messages, drawn, strict=True), start=1)
     )
 
@@ -114,7 +110,8 @@ def legend(evidence: Evidence) -> tuple[LegendStep, ...]:
     return tuple(steps)
 
 
-def _label(number: int, role: str) -> str:
+def label(number: int, role: str) -> str:
+    """Above a message of the map, in every view."""
     return say("Message %(number)s: %(role)s", number=number, role=role)
 
 

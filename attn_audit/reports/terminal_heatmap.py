@@ -17,7 +17,7 @@ from rich.text import Text
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
 from attn_audit.judge.relevance import Values, told_apart
-from attn_audit.reports.heatmap import largest, level, strongest
+from attn_audit.reports.heatmap import label, largest, level, strongest
 from attn_audit.reports.numbers import short_nats, size
 from attn_audit.reports.spans import Characters, Fragment
 from attn_audit.reports.text import visible
@@ -79,14 +79,10 @@ def heat_map(
     runs = [list(_runs(found, values)) for found in drawn]
     shown = [_shortened(found) if long else found for found in runs]
     messages = tuple(
-        Panel(_text(found), title=Text(_message(number, message.role)), title_align="left", box=LEFT_EDGE)
+        Panel(_text(found), title=Text(label(number, message.role)), title_align="left", box=LEFT_EDGE)
         for number, (message, found) in enumerate(zip(content.case.messages, shown, strict=True), start=1)
     )
     return (Padding(_legend(content, evidence, [run for found in shown for run in found]), (1, 0, 0, 0)), *messages)
-
-
-def _message(number: int, role: str) -> str:
-    return say("Message %(number)s: %(role)s", number=number, role=role)
 
 
 def _legend(content: Content, evidence: Evidence, shown: list[_Run]) -> Text:
