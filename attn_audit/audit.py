@@ -33,7 +33,7 @@ from attn_audit.measure.paraphrases import paraphrase
 from attn_audit.measure.planner import Clock, Planned, Planner
 from attn_audit.measure.prompt import decode_answer, render, tokenise_answer
 from attn_audit.measure.self_explanation import self_explanation
-from attn_audit.measure.sweep import Progress
+from attn_audit.measure.spread import HERE, Progress, Spread
 from attn_audit.measure.units import frozen
 from attn_audit.reports.limits import limits_version
 from attn_audit.reports.templates import template_digest
@@ -95,26 +95,32 @@ def unwatched(done: int, total: int) -> None:
 
 
 def audit_case(
-    model: Model, case: Case, terms: Terms, salt: str, host: Host, progress: Progress = unwatched
+    model: Model,
+    case: Case,
+    terms: Terms,
+    salt: str,
+    host: Host,
+    progress: Progress = unwatched,
+    spread: Spread = HERE,
 ) -> tuple[Content, Evidence]:
     """Measure one case. ``salt``: 32 random bytes in hex, new for each case. ``progress`` is called with the passes
-    that are done and all that are planned, and may raise to end the case. Raises CaseError where it cannot be audited
-    honestly."""
+    that are done and all that are planned, and may raise to end the case; ``spread`` may have passes measured
+    elsewhere, and raise for it. Raises CaseError where it cannot be audited honestly."""
     started, began = host.now(), host.timer()
     settings = terms.settings
     progress(0, 1)
     prompt = render(model.tokenizer, case.messages, host.clock())
     check_length(model, len(prompt.ids), case.max_new_tokens if case.answer is None else 0)
-    answered = _answer(model, case, prompt)
+    answered = spread.once("answer", lambda: _answer(model, case, prompt))
     bases, pace = _bases(model, prompt, (answered.text, against := _contrast(model, case, prompt, answered.text)), host)
     others = _paraphrased(model, case, answered.text, settings, host)
     observed = _observed(model, case, prompt, answered)
     seconds_answer = host.timer() - began
     clock = Clock(lambda: host.timer() - began, pace)
     planner = Planner(model, case, prompt, bases, settings)
-    planned = planner.choose(clock)
+    planned = spread.once("plan", lambda: planner.choose(clock))
     method = settings.method(planned.kind, planned.effort)
-    sweeps = Sweeps(model, bases, settings, progress)
+    sweeps = Sweeps(model, bases, settings, progress, spread)
     explained = explain(sweeps, answered.text, planned, planner, clock)
     content = Content(
         salt=salt,
@@ -185,6 +191,9 @@ def audit_case(
             device=model.device.type,
             halvings=sweeps.halvings,
             packed=model.packed,
+            executor=host.executor,
+            attempts=host.attempt,
+            parts=spread.parts,
             host=host.facts,
         ),
     )
@@ -192,15 +201,26 @@ def audit_case(
     return content, evidence.model_copy(update={"warnings": warnings(content, evidence)})
 
 
-def forecast_case(model: Model, case: Case, settings: Settings, host: Host) -> Planned:
-    """What measuring a case will take, its answer taken as long as it may become. Raises CaseError."""
+@dataclass(frozen=True)
+class Forecast:
+    """What measuring a case will take, and the tokens of its prompt, of the longest answer that it allows, and of its
+    contrast where it has one."""
+
+    planned: Planned
+    prompt_tokens: int
+    answer_tokens: tuple[int, ...]
+
+
+def forecast_case(model: Model, case: Case, settings: Settings, host: Host) -> Forecast:
+    """Nothing is answered or measured but one pass over the prompt. Raises CaseError."""
     began = host.timer()
     prompt = render(model.tokenizer, case.messages, host.clock())
     answer = _longest_answer(model, case, prompt)
     check_length(model, len(prompt.ids), len(answer.ids))
     _paraphrased(model, case, answer, settings, host)
     bases, pace = _bases(model, prompt, (answer, _contrast(model, case, prompt, answer)), host)
-    return Planner(model, case, prompt, bases, settings).choose(Clock(lambda: host.timer() - began, pace))
+    planned = Planner(model, case, prompt, bases, settings).choose(Clock(lambda: host.timer() - began, pace))
+    return Forecast(planned, len(prompt.ids), tuple(len(base.answer) for base in bases))
 
 
 def _longest_answer(model: Model, case: Case, prompt: Prompt) -> AnswerText:

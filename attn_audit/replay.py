@@ -23,7 +23,7 @@ from attn_audit.measure.explain import Sweeps, check
 from attn_audit.measure.memory import as_memory_error
 from attn_audit.measure.model import LocatedModel, Model, load, load_tokenizer
 from attn_audit.measure.prompt import decode_answer, render, tokenise_answer
-from attn_audit.measure.sweep import Progress
+from attn_audit.measure.spread import Progress
 from attn_audit.measure.units import cut
 from attn_audit.verify.report import OtherModel, Report, VerifiedCase
 

@@ -31,6 +31,8 @@ from attn_audit.evidence.statements import ExportName, Plan, Seal, Summary, plan
 from attn_audit.evidence.store import stored
 from attn_audit.evidence.sums import write_sums
 from attn_audit.evidence.trust import read_allowed_signers
+from attn_audit.executors import Executor
+from attn_audit.executors.local import Local
 from attn_audit.measure.model import locate
 from attn_audit.reports import html, pdf
 from attn_audit.reports.exports import makers
@@ -49,6 +51,15 @@ cases:
   - {id: second, prompt: "The income of the applicant is low. Is the loan approved?"}
   - {id: third, prompt: "The applicant has no income. Is the loan approved?"}
 """
+TWENTY_CASES = "settings: {max_new_tokens: 4, units: sentence}\npolicies:\n" + (
+    "  - {name: no postcode, terms: ['4051'], limits: {max_share: 0.4}}\ncases:\n"
+    + "".join(
+        f"  - id: {subject}-{income}\n    prompt: >-\n      The applicant is a {subject}. The income is {income} "
+        f"euros. The postcode is 4051. Is the loan approved?\n"
+        for subject in ("nurse", "driver", "cook", "teacher", "farmer")
+        for income in (900, 1900, 2900, 3900)
+    )
+)
 R = TypeVar("R", bound=Record)
 
 
@@ -115,6 +126,8 @@ def order(
     *,
     exports: tuple[ExportName, ...] = (),
     source: str | None = None,
+    executor: Executor | None = None,
+    split: int | None = None,
     **flags: str,
 ) -> batch.Order:
     """What ``attn-audit run`` makes of its arguments."""
@@ -123,7 +136,18 @@ def order(
     located = locate(str(model))
     recorded = (Setting(name="model", value=located.name, origin="flag"), *recorded)
     signer = None if private is None else signing_key(private, None, {})
-    return batch.Order(case_file, located, settings, recorded, signer, out, source=source, exports=exports)
+    return batch.Order(
+        case_file,
+        located,
+        settings,
+        recorded,
+        signer,
+        out,
+        source=source,
+        exports=exports,
+        executor=executor or Local(),
+        split=split,
+    )
 
 
 def make(
@@ -135,6 +159,8 @@ def make(
     world: Host | None = None,
     exports: tuple[ExportName, ...] = (),
     source: str | None = None,
+    executor: Executor | None = None,
+    split: int | None = None,
     **flags: str,
 ) -> batch.Finished:
     """An audit in ``folder``/audit, of a case file in ``folder``; HTML only unless ``format`` says otherwise."""
@@ -147,6 +173,8 @@ def make(
         folder / "audit",
         exports=exports,
         source=source,
+        executor=executor,
+        split=split,
         **{"format": "html", **flags},
     )
     return batch.run(asked, world or host(), batch.Watch())
@@ -177,6 +205,24 @@ def flipped(path: Path, at: int, bits: int) -> bytes:
 
 def plan_of(out: Path) -> Plan:
     return opened(out / "plan.sigstore.json", Plan).predicate
+
+
+def essence(out: Path) -> dict[str, Any]:
+    """All that an audit says but for ``run``, times, salts and what hangs on them."""
+    seal = seal_of(out)
+    found: dict[str, Any] = {
+        "seal": [(case.id, case.status) for case in seal.cases],
+        "pairs": seal.pairs,
+        "files": sorted(path.relative_to(out).as_posix() for path in out.rglob("*")),
+    }
+    for case in (case for case in seal.cases if case.status == "ok"):
+        folder = out / "cases" / case.id
+        content, evidence = content_of(folder), evidence_of(folder)
+        found[case.id] = (
+            content.model_dump(exclude={"salt"}),
+            evidence.model_dump(exclude={"run", "plan", "content"}),
+        )
+    return found
 
 
 def seal_of(out: Path) -> Seal:

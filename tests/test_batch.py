@@ -83,42 +83,13 @@ def test_attack_48_49_55_one_case_of_each_failure(tmp_path: Path, monkeypatch: p
 
 # -- killed -----------------------------------------------------------------------------------------------------------
 
-SUBJECTS = ("nurse", "driver", "cook", "teacher", "farmer")
-TWENTY = "settings: {max_new_tokens: 4, units: sentence}\npolicies:\n" + (
-    "  - {name: no postcode, terms: ['4051'], limits: {max_share: 0.4}}\ncases:\n"
-    + "".join(
-        f"  - id: {subject}-{income}\n    prompt: >-\n      The applicant is a {subject}. The income is {income} "
-        f"euros. The postcode is 4051. Is the loan approved?\n"
-        for subject in SUBJECTS
-        for income in (900, 1900, 2900, 3900)
-    )
-)
-
-
-def essence(out: Path) -> dict[str, Any]:
-    """All that an audit says but for ``run``, times, salts and what hangs on them."""
-    seal = audits.seal_of(out)
-    found: dict[str, Any] = {
-        "seal": [(case.id, case.status) for case in seal.cases],
-        "pairs": seal.pairs,
-        "files": sorted(path.relative_to(out).as_posix() for path in out.rglob("*")),
-    }
-    for case in seal.cases:
-        folder = out / "cases" / case.id
-        content, evidence = audits.content_of(folder), audits.evidence_of(folder)
-        found[case.id] = (
-            content.model_dump(exclude={"salt"}),
-            evidence.model_dump(exclude={"run", "plan", "content"}),
-        )
-    return found
-
 
 @pytest.mark.slow
 @pytest.mark.model
 def test_attack_52_twenty_real_cases_killed_three_times(tmp_path: Path) -> None:
     """It verifies, and equals what nobody killed outside ``run``."""
     private = audits.key(tmp_path)
-    (tmp_path / "cases.yaml").write_text(TWENTY)
+    (tmp_path / "cases.yaml").write_text(audits.TWENTY_CASES)
     chance = random.Random(52)
 
     def command(out: str, *more: str) -> list[str]:
@@ -141,4 +112,4 @@ def test_attack_52_twenty_real_cases_killed_three_times(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     report = audits.report(Audit(out, private))
     assert (audits.failures(report), report.exit_code) == ({}, 0)
-    assert essence(out) == essence(tmp_path / "whole")
+    assert audits.essence(out) == audits.essence(tmp_path / "whole")

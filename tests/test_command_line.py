@@ -474,13 +474,9 @@ class Raising(batch.Watch):
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
-        self.case = ""
 
-    def case_begins(self, case: Case, number: int, total: int) -> None:
-        self.case = case.id
-
-    def units(self, done: int, total: int) -> None:
-        if self.case == "second":
+    def units(self, case: Case, done: int, total: int) -> None:
+        if case.id == "second":
             raise self.error
 
 
@@ -502,16 +498,12 @@ class Stopping(batch.Watch):
 
     def __init__(self) -> None:
         self.asked = False
-        self.case = ""
 
     def stop_requested(self) -> bool:
         return self.asked
 
-    def case_begins(self, case: Case, number: int, total: int) -> None:
-        self.case = case.id
-
-    def units(self, done: int, total: int) -> None:
-        self.asked = self.asked or self.case == "second"
+    def units(self, case: Case, done: int, total: int) -> None:
+        self.asked = self.asked or case.id == "second"
 
 
 def test_stopped_in_a_sweep(tmp_path: Path, tiny_model: Path) -> None:

@@ -6,79 +6,105 @@ with the cases that have none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
-from attn_audit.audit import forecast_case
+from attn_audit import __version__
+from attn_audit.audit import Forecast
 from attn_audit.batch import planning
-from attn_audit.batch.cases import OUT_OF_MEMORY, check_kept, run_cases
+from attn_audit.batch.cases import CaseRun, check_kept
 from attn_audit.batch.order import Finished, Order, Watch
 from attn_audit.batch.planning import Planned
+from attn_audit.batch.storage import bytes_of
+from attn_audit.batch.work import Description, Refused, Start, Worker, describe, root_now, root_of_files, travelling
+from attn_audit.batch.work import forecast as forecast_case
 from attn_audit.evidence import bundle
 from attn_audit.evidence.digest import parse_canonical
 from attn_audit.evidence.envelope import Statement
-from attn_audit.evidence.errors import CaseError, EvidenceError, Incomplete, UsageError
+from attn_audit.evidence.errors import EvidenceError, Incomplete, UsageError
 from attn_audit.evidence.findings import PairFinding
 from attn_audit.evidence.host import Host, never_back
-from attn_audit.evidence.identity import files_of, root_of
-from attn_audit.evidence.measured import Evidence
+from attn_audit.evidence.measured import Evidence, ModelIdentity
 from attn_audit.evidence.records import Case
+from attn_audit.evidence.settings import Settings
 from attn_audit.evidence.statements import Seal, SealedCase, seal_subjects
 from attn_audit.evidence.store import stored, stored_cases
 from attn_audit.evidence.sums import write_sums
+from attn_audit.executors import Pool, Unfinished
 from attn_audit.judge.pairs import pair_findings
-from attn_audit.measure.explain import check
-from attn_audit.measure.memory import as_memory_error
-from attn_audit.measure.model import LocatedModel, Model, load
 from attn_audit.measure.planner import Planned as PlannedCase
 from attn_audit.reports.exports import makers
 from attn_audit.reports.index import index_page
+from attn_audit.reports.templates import template_digest
 from attn_audit.reports.verify_page import verify_page
 from attn_audit.verify.signature import moment
 
-__all__ = ["Finished", "Forecast", "Order", "Watch", "forecast", "plan", "resume", "run"]
+__all__ = ["CaseForecast", "Finished", "Forecasts", "Order", "Watch", "forecast", "plan", "resume", "run"]
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """What one case will take, or why it cannot be audited."""
+class CaseForecast:
+    """What one case will take, and the bytes of its folder, about; or why it cannot be audited."""
 
     case: Case
-    planned: PlannedCase | None
+    planned: PlannedCase | None = None
+    storage: int = 0
     reason: str | None = None
 
 
-def forecast(order: Order, host: Host, watch: Watch) -> Iterator[Forecast]:
-    """The plan of each case, in order; nothing is answered and nothing written. Raises UsageError as ``run`` does."""
-    model = _loaded(order, watch)
-    for case in order.cases.cases:
-        try:
-            with as_memory_error():
-                yield Forecast(case, forecast_case(model, case, order.settings, host))
-        except CaseError as error:
-            yield Forecast(case, None, str(error))
-        except MemoryError:
-            yield Forecast(case, None, OUT_OF_MEMORY)
+@dataclass(frozen=True)
+class Forecasts:
+    """Of all cases, in order, by so many workers."""
+
+    cases: tuple[CaseForecast, ...]
+    workers: int
+
+
+def forecast(order: Order, host: Host, watch: Watch) -> Forecasts:
+    """What the cases will take; nothing is answered and nothing written. Raises UsageError as ``run`` does, Incomplete
+    where it is stopped."""
+    found: dict[str, CaseForecast] = {}
+    with _started(order, host, watch) as (pool, _):
+        workers = pool.workers
+        for done in pool.map(partial(forecast_case, order.settings), order.cases.cases, _Forecasting(watch, order)):
+            found[done.job.id] = _forecast(done.job, done.result, order.settings)
+            watch.forecast(done.job)
+    return Forecasts(tuple(found[case.id] for case in order.cases.cases), workers)
+
+
+def _forecast(case: Case, found: Forecast | Refused | Unfinished, settings: Settings) -> CaseForecast:
+    if isinstance(found, Unfinished):
+        raise Incomplete(f"the forecast was not finished: case {case.id}: {found.reason or 'stopped'}")
+    if isinstance(found, Refused):
+        return CaseForecast(case, reason=found.reason)
+    planned = found.planned
+    storage = bytes_of(found.prompt_tokens, len(planned.units), found.answer_tokens, settings.views)
+    return CaseForecast(case, planned, storage)
 
 
 def plan(order: Order, host: Host, watch: Watch) -> Planned:
     """A new folder with the signed plan alone, so that its digest can be lodged with somebody before anything is run.
     Raises UsageError before anything is written, Incomplete where it cannot be."""
-    planned = planning.make(order, _loaded(order, watch).identity, host, announced=True)
+    with _started(order, host, watch) as (_, model):
+        planned = planning.make(order, model, host, announced=True)
     watch.planned(planned.out, planned.digest)
     return planned
 
 
 def run(order: Order, host: Host, watch: Watch) -> Finished:
-    """Audit every case, in order, into a new folder. Raises UsageError before anything is written, Incomplete when the
-    folder cannot be finished."""
-    model = _loaded(order, watch)
-    planned = planning.make(order, model.identity, host, announced=False)
-    watch.planned(planned.out, planned.digest)
-    with bundle.locked(planned.out):
-        return _go_on(order, planned, {}, model, host, watch)
+    """Audit every case into a new folder. Raises UsageError before anything is written, Incomplete when the folder
+    cannot be finished."""
+    with ExitStack() as writing:
+        with _started(order, host, watch) as (pool, model):
+            planned = planning.make(order, model, host, announced=False)
+            watch.planned(planned.out, planned.digest)
+            writing.enter_context(bundle.locked(planned.out))
+            measured = _measure(order, pool, CaseRun(order, planned, {}, watch))
+        return _seal(order, planned, measured, host)
 
 
 def resume(order: Order, host: Host, watch: Watch) -> Finished:
@@ -88,17 +114,39 @@ def resume(order: Order, host: Host, watch: Watch) -> Finished:
     if order.out is None or not bundle.is_folder(order.out):
         raise UsageError(f"there is no folder {order.out} to go on with")
     with bundle.locked(order.out):
-        model = _loaded(order, watch)
-        planned = planning.read_back(order, model.identity, order.out)
-        watch.planned(planned.out, planned.digest)
-        exports = (name for names in bundle.EXPORTS.values() for name in names)
-        pages = (bundle.VERIFY_PAGE, order.name(bundle.SEAL), *exports, bundle.INDEX)
-        closing = (bundle.SUMS_SIGNATURE, bundle.SUMS, *pages)
-        kept = check_kept(order, planned)
-        host = replace(host, clock=never_back(host.clock, _latest(planned)))
-        bundle.remove_unfinished(planned.out)
-        bundle.remove(planned.out, *closing)  # in the order that leaves no folder which looks whole and is not
-        return _go_on(order, planned, kept, model, host, watch)
+        with _started(order, host, watch) as (pool, model):
+            planned = planning.read_back(order, model, order.out)
+            watch.planned(planned.out, planned.digest)
+            kept = check_kept(order, planned)
+            host = replace(host, clock=never_back(host.clock, _latest(planned)))
+            bundle.remove_unfinished(planned.out)
+            bundle.remove(planned.out, *_closing(order))
+            measured = _measure(order, pool, CaseRun(order, planned, kept, watch))
+        return _seal(order, planned, measured, host)
+
+
+def _closing(order: Order) -> tuple[str, ...]:
+    """What closes an audit, in the order of removing it that leaves no folder which looks whole and is not."""
+    exports = (name for names in bundle.EXPORTS.values() for name in names)
+    pages = (bundle.VERIFY_PAGE, order.name(bundle.SEAL), *exports, bundle.INDEX)
+    return bundle.SUMS_SIGNATURE, bundle.SUMS, *pages
+
+
+class _Forecasting:
+    """Tells the watch what is being looked at."""
+
+    def __init__(self, watch: Watch, order: Order) -> None:
+        self._watch = watch
+        self._numbers = {case.id: number for number, case in enumerate(order.cases.cases, start=1)}
+
+    def stop_requested(self) -> bool:
+        return self._watch.stop_requested()
+
+    def begins(self, case: Case) -> None:
+        self._watch.case_begins(case, self._numbers[case.id], len(self._numbers))
+
+    def progress(self, case: Case, done: int, total: int) -> None:
+        self._watch.units(case, done, total)
 
 
 def _latest(planned: Planned) -> datetime:
@@ -109,19 +157,47 @@ def _latest(planned: Planned) -> datetime:
     return max((moment(one.run.finished) for one in stored), default=moment(planned.plan.created))
 
 
-def _loaded(order: Order, watch: Watch) -> Model:
+@contextmanager
+def _started(order: Order, host: Host, watch: Watch) -> Iterator[tuple[Pool[Worker], ModelIdentity]]:
+    """Workers that have the model and this program, and what they say of the model. Raises UsageError where they do
+    not, or not all the same."""
     watch.loading(order.model)
-    model = load(order.model, order.settings.seed, order.settings.dtype, order.settings.device)
-    check(model, order.settings)
-    return model
+    here = order.executor.here
+    start = Start(order.model, order.settings, host) if here else Start(travelling(order.model), order.settings)
+    with order.executor.pool(start) as pool:
+        described = pool.each(describe)
+        watch.started(pool.workers)
+        own = Description(described[0].model, __version__, template_digest())
+        if any(one != own for one in described):
+            raise UsageError(
+                "the workers do not all have the same version of attn-audit, with the same templates, as this process; "
+                "install one version on every machine"
+            )
+        yield pool, own.model
 
 
-def _go_on(
-    order: Order, planned: Planned, kept: Mapping[str, SealedCase], model: Model, host: Host, watch: Watch
-) -> Finished:
-    ended = tuple(run_cases(order, planned, kept, model, host, watch))
+@dataclass(frozen=True)
+class _Measured:
+    """How the cases ended, in the order of the plan; the model's root after them, or another one that its files have
+    where some worker read them; and the last time that a case records."""
+
+    ended: tuple[SealedCase, ...]
+    root: str | None
+    latest: datetime
+
+
+def _measure(order: Order, pool: Pool[Worker], cases: CaseRun) -> _Measured:
+    ended = cases.run(pool)
+    roots = {*pool.each(root_now), *(() if order.executor.here else (root_of_files(order.model),))}
+    changed = roots - {order.model.root}
+    return _Measured(ended, next(iter(changed), order.model.root), cases.latest)
+
+
+def _seal(order: Order, planned: Planned, measured: _Measured, host: Host) -> Finished:
+    """The workers have gone; what is left is to close the folder."""
+    host = replace(host, clock=never_back(host.clock, measured.latest))
     try:
-        seal = _close(order, planned, ended, host)
+        seal = _close(order, planned, measured, host)
     except EvidenceError as error:  # of a file that was written here: changed since, or too large
         raise Incomplete(f"the audit cannot be sealed: {error}") from None
     if not seal.skipped:  # every case has ended: what is left of the salts stands in the contents
@@ -129,9 +205,9 @@ def _go_on(
     return Finished(planned.out, seal)
 
 
-def _close(order: Order, planned: Planned, ended: tuple[SealedCase, ...], host: Host) -> Seal:
+def _close(order: Order, planned: Planned, measured: _Measured, host: Host) -> Seal:
     """Seal the folder. Its signed list of files is written last: without it nothing here verifies as a whole."""
-    out, model_files = planned.out, bundle.read_file(planned.out / bundle.MANIFEST)
+    ended, out, model_files = measured.ended, planned.out, bundle.read_file(planned.out / bundle.MANIFEST)
     seal = Seal(
         tool=planned.plan.tool,
         signer=order.signer,
@@ -139,7 +215,7 @@ def _close(order: Order, planned: Planned, ended: tuple[SealedCase, ...], host: 
         previous=planned.previous,
         started=planned.plan.created,
         finished=host.now(),
-        model_root_after=_root_now(order.model),
+        model_root_after=measured.root,
         cases=ended,
         ok=sum(case.status == "ok" for case in ended),
         failed=sum(case.status == "failed" for case in ended),
@@ -161,12 +237,3 @@ def _pairs(order: Order, out: Path, seal: Seal) -> tuple[PairFinding, ...]:
     """What became of the policies on pairs of cases. Raises EvidenceError."""
     paired = [case.id for case in order.cases.cases if any(policy.pair_with for policy in case.policies)]
     return tuple(pair_findings(paired, stored_cases(out, seal)))
-
-
-def _root_now(model: LocatedModel) -> str | None:
-    """The model's files hashed again; None where they cannot be read any more, or bear other names."""
-    try:
-        files = files_of(model.path)
-    except UsageError:
-        return None
-    return root_of(files) if [file.name for file in files] == [file.name for file in model.files] else None

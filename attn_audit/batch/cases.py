@@ -1,74 +1,138 @@
-"""Each planned case to its folder, in order; what a run finished before it was interrupted is looked at and kept."""
+"""Each planned case to its folder, as they end; what a run finished before it was interrupted is looked at and kept."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 
-from attn_audit.audit import Terms, audit_case
+from attn_audit.audit import Terms
 from attn_audit.batch.order import Order, Watch
 from attn_audit.batch.planning import Planned
+from attn_audit.batch.work import Assignment, Audited, CaseJob, Refused, Split, Worker, measure
 from attn_audit.evidence import bundle
-from attn_audit.evidence.digest import canonical, salted_case, sha256
+from attn_audit.evidence.digest import salted_case, sha256
 from attn_audit.evidence.envelope import Statement
-from attn_audit.evidence.errors import CaseError, EvidenceError, Incomplete, Stopped, UsageError
-from attn_audit.evidence.host import Host
-from attn_audit.evidence.measured import Evidence
-from attn_audit.evidence.records import Content
+from attn_audit.evidence.errors import EvidenceError, Incomplete, UsageError
 from attn_audit.evidence.statements import SealedCase, summary
 from attn_audit.evidence.trust import own
-from attn_audit.measure.memory import as_memory_error
-from attn_audit.measure.model import Model
-from attn_audit.measure.sweep import Progress
-from attn_audit.reports import html, pdf
+from attn_audit.executors import Pool, Unfinished
+from attn_audit.measure.spread import Found, Known, Part, Wanted, joined
 from attn_audit.reports.limits import limits_version
 from attn_audit.reports.templates import template_digest
 from attn_audit.verify import verify
+from attn_audit.verify.signature import moment
 
-OUT_OF_MEMORY = "out of memory, also for one piece at a time; shorten the case or use a larger machine"
 _STOPPED = "the run was stopped before this case was finished"
 
 
-def run_cases(
-    order: Order, planned: Planned, kept: Mapping[str, SealedCase], model: Model, host: Host, watch: Watch
-) -> Iterator[SealedCase]:
-    """How each planned case ended, in order; those that are kept are not measured again."""
-    terms = Terms(
-        tool=planned.plan.tool,
-        plan=planned.digest,
-        signer=order.signer,
-        settings=order.settings,
-        recorded=order.recorded,
-        batch=order.cases.batch,
-        templates=template_digest(),
-        limits=limits_version(),
-    )
-    cases = order.cases.cases
-    for number, (case, salt) in enumerate(zip(cases, planned.salts, strict=True), start=1):
-        if case.id in kept:
-            watch.kept(kept[case.id])
-            yield kept[case.id]
-            continue
-        watch.case_begins(case, number, len(cases))
-        measured = None
-        try:
-            with as_memory_error():
-                measured = audit_case(model, case, terms, salt, host, _stopping(watch))
-            ended = _write(order, planned, *measured)
-        except Stopped:
-            ended = SealedCase(id=case.id, status="skipped", reason=_STOPPED)
-        except (CaseError, Incomplete) as error:
-            measured, ended = None, SealedCase(id=case.id, status="failed", reason=str(error))
-        except MemoryError:
-            ended = SealedCase(id=case.id, status="failed", reason=OUT_OF_MEMORY)
-        watch.case_ends(case, ended, measured)
-        yield ended
+class CaseRun:
+    """The cases of a batch on their way to their folders. ``ended``: how each ended, by id; ``latest``: the last time
+    that one of them records."""
 
+    def __init__(self, order: Order, planned: Planned, kept: Mapping[str, SealedCase], watch: Watch) -> None:
+        self._order, self._planned, self._watch = order, planned, watch
+        self._total = len(order.cases.cases)
+        self._begun: set[str] = set()
+        self._progress: dict[str, dict[int, tuple[int, int]]] = {}
+        self.ended = dict(kept)
+        self.latest = moment(planned.plan.created)
+        for case in kept.values():
+            watch.kept(case)
 
-def case_files(content: Content, evidence: Evidence) -> dict[str, bytes]:
-    """The files of a case that its attestation names, in that order."""
-    views = {"html": html.report, "pdf": pdf.report}
-    rendered = {bundle.view_name(view): views[view](content, evidence) for view in evidence.views}
-    return {bundle.CONTENT: canonical(content), bundle.EVIDENCE: canonical(evidence), **rendered}
+    def run(self, pool: Pool[Worker]) -> tuple[SealedCase, ...]:
+        """How each planned case ended, in the order of the plan. Where sweeps are split, the batch is gone through in
+        rounds: cases, parts of their sweeps, the cases again with what was found, until none is left."""
+        cases = zip(self._order.cases.cases, self._planned.salts, strict=True)
+        every = (CaseJob(number, case, salt) for number, (case, salt) in enumerate(cases, start=1))
+        jobs = [job for job in every if job.case.id not in self.ended]
+        task = partial(measure, self._assignment(pool.workers))
+        while jobs:
+            following: list[CaseJob] = []
+            parts: dict[str, dict[int, Found]] = {}
+            for done in pool.map(task, jobs, self):
+                following += self._following(done.job, done.result, parts.setdefault(done.job.case.id, {}))
+            jobs = [job for job in following if job.case.id not in self.ended]
+        return tuple(self.ended[case.id] for case in self._order.cases.cases)
+
+    # -- what the executor tells and asks -----------------------------------------------------------------------------
+
+    def stop_requested(self) -> bool:
+        """Before each pass here, so that a case is either whole or not there; every second or so elsewhere."""
+        return self._watch.stop_requested()
+
+    def begins(self, job: CaseJob) -> None:
+        """A case is told once, however many times and in however many parts it is begun."""
+        if job.case.id not in self._begun:
+            self._begun.add(job.case.id)
+            self._watch.case_begins(job.case, job.number, self._total)
+
+    def progress(self, job: CaseJob, done: int, total: int) -> None:
+        """Parts of a sweep are told as one."""
+        parts = self._progress.setdefault(job.case.id, {})
+        if job.part is None:
+            parts.clear()
+        parts[0 if job.part is None else job.part.index] = done, total
+        self._watch.units(job.case, sum(one for one, _ in parts.values()), sum(one for _, one in parts.values()))
+
+    # -- what becomes of a job ----------------------------------------------------------------------------------------
+
+    def _assignment(self, workers: int) -> Assignment:
+        order, planned = self._order, self._planned
+        terms = Terms(
+            tool=planned.plan.tool,
+            plan=planned.digest,
+            signer=order.signer,
+            settings=order.settings,
+            recorded=order.recorded,
+            batch=order.cases.batch,
+            templates=template_digest(),
+            limits=limits_version(),
+        )
+        # A limit of seconds is kept by the clock of whoever measures the case, which therefore stays in one piece.
+        whole = order.split is None or workers == 1 or order.settings.max_seconds is not None
+        split = None if whole or order.split is None else Split(order.split, workers)
+        return Assignment(terms, order.executor.name, moment(planned.plan.created), split)
+
+    def _following(
+        self, job: CaseJob, result: Audited | Wanted | Found | Refused | Unfinished, parts: dict[int, Found]
+    ) -> Iterator[CaseJob]:
+        """The jobs that the result asks for; none where the case has ended with it."""
+        if isinstance(result, Wanted):
+            sweep = len(result.known.sweeps)
+            for index in range(result.parts):
+                yield replace(job, known=result.known, part=Part(sweep, index, result.parts))
+        elif isinstance(result, Found) and job.part is not None:
+            parts[job.part.index] = result
+            if len(parts) == job.part.of:
+                found = joined([parts[index] for index in range(job.part.of)])
+                yield replace(job, known=Known(job.known.values, (*job.known.sweeps, found)), part=None)
+        elif job.case.id not in self.ended:
+            self._end(job, result)
+
+    def _end(self, job: CaseJob, result: Audited | Wanted | Found | Refused | Unfinished) -> None:
+        case_id, measured = job.case.id, None
+        if isinstance(result, Audited):
+            try:
+                ended = self._write(result)
+                measured = result.content, result.evidence
+                self.latest = max(self.latest, moment(result.evidence.run.finished))
+            except Incomplete as error:
+                ended = SealedCase(id=case_id, status="failed", reason=str(error))
+        elif isinstance(result, Unfinished) and result.why == "stopped":
+            ended = SealedCase(id=case_id, status="skipped", reason=_STOPPED)
+        else:
+            ended = SealedCase(id=case_id, status="failed", reason=getattr(result, "reason", None))
+        self.ended[case_id] = ended
+        self._progress.pop(case_id, None)
+        self._watch.case_ends(job.case, ended, measured)
+
+    def _write(self, audited: Audited) -> SealedCase:
+        order, files, case_id = self._order, audited.files, audited.content.case.id
+        subjects = tuple((name, sha256(data)) for name, data in files.items())
+        attestation = order.seal_up(Statement(subjects, summary(audited.content, audited.evidence)))
+        bundle.write_case(self._planned.out, case_id, {**files, order.name(bundle.ATTESTATION): attestation})
+        return SealedCase(id=case_id, status="ok", attestation=sha256(attestation))
 
 
 def check_kept(order: Order, planned: Planned) -> dict[str, SealedCase]:
@@ -90,23 +154,3 @@ def check_kept(order: Order, planned: Planned) -> dict[str, SealedCase]:
         attestation = bundle.read_file(folder / order.name(bundle.ATTESTATION))
         kept[case.id] = SealedCase(id=case.id, status="ok", attestation=sha256(attestation))
     return kept
-
-
-def _stopping(watch: Watch) -> Progress:
-    """The watch's progress, which ends the case as soon as a stop is asked for: before the next pass, never within
-    writing, so that a case is either whole or not there."""
-
-    def progress(done: int, total: int) -> None:
-        if watch.stop_requested():
-            raise Stopped(_STOPPED)
-        watch.units(done, total)
-
-    return progress
-
-
-def _write(order: Order, planned: Planned, content: Content, evidence: Evidence) -> SealedCase:
-    files = case_files(content, evidence)
-    subjects = tuple((name, sha256(data)) for name, data in files.items())
-    attestation = order.seal_up(Statement(subjects, summary(content, evidence)))
-    bundle.write_case(planned.out, content.case.id, {**files, order.name(bundle.ATTESTATION): attestation})
-    return SealedCase(id=content.case.id, status="ok", attestation=sha256(attestation))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from attn_audit.cases import CaseFile
@@ -14,14 +14,17 @@ from attn_audit.evidence.records import Case, Record
 from attn_audit.evidence.settings import Settings
 from attn_audit.evidence.statements import ExportName, Seal, SealedCase
 from attn_audit.evidence.store import Measured
+from attn_audit.executors import Executor
+from attn_audit.executors.local import Local
 from attn_audit.measure.model import LocatedModel
 
 
 @dataclass(frozen=True)
 class Order:
     """What is to be run: cases, located model, settings, who signs (None: nobody), where to (None: a new name), the
-    digest of the seal of the audit before this one, the case file's name for the record, and the files for other
-    programs that are asked for."""
+    digest of the seal of the audit before this one, the case file's name for the record, the files for other programs
+    that are asked for, where the work is done, and of how many tokens on a sweep is split over several workers (None:
+    never)."""
 
     cases: CaseFile
     model: LocatedModel
@@ -32,6 +35,8 @@ class Order:
     previous: str | None = None
     source: str | None = None
     exports: tuple[ExportName, ...] = ()
+    executor: Executor = field(default_factory=Local)
+    split: int | None = None
 
     @property
     def signer(self) -> Signer | None:
@@ -61,6 +66,9 @@ class Watch:
     def loading(self, model: LocatedModel) -> None:
         """The model's files are hashed; loading and probing begin."""
 
+    def started(self, workers: int) -> None:
+        """So many cases can be measured at the same time."""
+
     def planned(self, out: Path, plan: str) -> None:
         """The plan, of that digest, stands in the folder."""
 
@@ -70,11 +78,14 @@ class Watch:
     def case_begins(self, case: Case, number: int, total: int) -> None:
         """Case ``number`` (from 1) of ``total``."""
 
-    def units(self, done: int, total: int) -> None:
-        """Progress within the case."""
+    def units(self, case: Case, done: int, total: int) -> None:
+        """Progress within a case."""
 
     def case_ends(self, case: Case, ended: SealedCase, measured: Measured | None) -> None:
         """A case is finished, its folder in place, or failed."""
+
+    def forecast(self, case: Case) -> None:
+        """What a case will take is known."""
 
 
 @dataclass(frozen=True)

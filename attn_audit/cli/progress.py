@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from attn_audit.batch import Watch
@@ -25,6 +25,7 @@ from attn_audit.measure.model import LocatedModel
 from attn_audit.reports.jsonlines import case_line
 from attn_audit.reports.text import visible
 
+_MOST_BARS = 8  # of the cases at work; a cluster may measure more than fit a terminal
 _WEEK = 7 * 24 * 3600.0  # seconds over which the speed is taken; a case may take many minutes
 
 
@@ -88,16 +89,20 @@ class Quiet(Watch):
 
 
 class Drawing(Quiet):
-    """A bar for all cases with the time that is left, one within the case, and a line for each case that has ended."""
+    """A bar for all cases with the time that is left, one for each case at work, and a line for each that has ended."""
 
     def __init__(self, stop: Stop, lines: Lines | None, console: Console, progress: Progress) -> None:
         super().__init__(stop, lines)
         self._console, self._progress = console, progress
         self._batch = progress.add_task("all cases", total=None)
-        self._case = progress.add_task("starting", total=None)
+        self._cases: dict[str, TaskID] = {}
 
     def loading(self, model: LocatedModel) -> None:
         self._console.print(f"loading and probing {visible(model.name)} (offline) ...", markup=False)
+
+    def started(self, workers: int) -> None:
+        if workers > 1:
+            self._console.print(f"{workers} workers have started", markup=False)
 
     def planned(self, out: Path, plan: str) -> None:
         super().planned(out, plan)
@@ -110,14 +115,22 @@ class Drawing(Quiet):
 
     def case_begins(self, case: Case, number: int, total: int) -> None:
         self._progress.update(self._batch, total=total)
-        self._progress.reset(self._case, description=f"case {visible(case.id)}", total=None)
+        shown = len(self._cases) < _MOST_BARS
+        self._cases[case.id] = self._progress.add_task(f"case {visible(case.id)}", total=None, visible=shown)
 
-    def units(self, done: int, total: int) -> None:
-        self._progress.update(self._case, completed=done, total=total)
+    def units(self, case: Case, done: int, total: int) -> None:
+        self._progress.update(self._cases[case.id], completed=done, total=total)
 
     def case_ends(self, case: Case, ended: SealedCase, measured: Measured | None) -> None:
         super().case_ends(case, ended, measured)
         self._console.print(_line(ended, measured if self._console.is_terminal else None), soft_wrap=True)
+        self.forecast(case)
+
+    def forecast(self, case: Case) -> None:
+        if case.id in self._cases:  # one that a stop has kept from beginning is not
+            self._progress.remove_task(self._cases.pop(case.id))
+        for waiting in list(self._cases.values())[:_MOST_BARS]:
+            self._progress.update(waiting, visible=True)
         self._progress.advance(self._batch)
 
 

@@ -11,6 +11,7 @@ import typer
 from attn_audit.cases import CaseFile
 from attn_audit.cli.console import data
 from attn_audit.cli.ending import conclude, require
+from attn_audit.cli.executor import chosen, split_tokens
 from attn_audit.cli.forecast import print_forecast
 from attn_audit.cli.order import asked_cases, folder, model_name, printable, seal_digest, source
 from attn_audit.cli.outputs import NOTHING, conditions_met, unwritten, wanted
@@ -73,6 +74,10 @@ def run(
     previous_seal: Annotated[
         Path | None, typer.Option(help="The seal of the audit before, to be named in this.")
     ] = None,
+    executor: Annotated[str | None, typer.Option(help="Where cases are measured: local (default), ray.")] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster; default: the one that runs here, or a new one.")
+    ] = None,
     passphrase_fd: Annotated[int | None, typer.Option(help="Read the key's passphrase from this descriptor.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors and the folder.")] = False,
 ) -> None:
@@ -111,16 +116,29 @@ def run(
     _require_judgeable(outputs.conditions, case_file)
     if (dry_run or plan_only) and (outputs != NOTHING or jsonl):
         raise UsageError("--dry-run and --plan-only have no results to write or to judge; leave out what asks for them")
+    workplace = chosen(executor, ray_address, os.environ)
     previous = None if previous_seal is None else seal_digest(previous_seal)
     signer = given_key(key, passphrase_fd)
     located = locate(name, model_key())
     host = this_host(settings.threads, settings.views)
     set_threads(host.threads)
     recorded = (Setting(name="model", value=located.name, origin=origin), *recorded)
-    order = batch.Order(case_file, located, settings, recorded, signer, out, previous, source(cases), outputs.exports)
+    order = batch.Order(
+        case_file,
+        located,
+        settings,
+        recorded,
+        signer,
+        out,
+        previous,
+        source(cases),
+        outputs.exports,
+        workplace,
+        split_tokens(os.environ),
+    )
     if dry_run:
         with drawing(Stop(), quiet) as watch:
-            print_forecast(tuple(batch.forecast(order, host, watch)))
+            print_forecast(batch.forecast(order, host, watch))
         return
     if plan_only:
         with drawing(Stop(), quiet) as watch:

@@ -7,18 +7,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from attn_audit.evidence.records import ExecutorName
+
 Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True)
 class Host:
-    """``clock`` gives UTC, ``timer`` seconds that only differences of mean anything, ``entropy`` n random bytes."""
+    """``clock`` gives UTC, ``timer`` seconds that only differences of mean anything, ``entropy`` n random bytes.
+    ``executor`` and ``attempt``: what had the case measured here, and the how manieth time it was begun."""
 
     clock: Clock
     timer: Callable[[], float]
     entropy: Callable[[int], bytes]
     threads: int
     facts: tuple[tuple[str, str], ...]
+    executor: ExecutorName = "local"
+    attempt: int = 1
 
     def now(self) -> str:
         """The time in UTC, ISO 8601, whole seconds."""

@@ -11,6 +11,7 @@ from attn_audit.evidence.findings import Finding
 from attn_audit.evidence.records import (
     Effect,
     Effort,
+    ExecutorName,
     Index,
     OperatorName,
     Record,
@@ -245,6 +246,9 @@ class Run(Record):
     packed: bool = Field(
         default=False, description="whether the weights were packed for this processor (docs/method.md)"
     )
+    executor: ExecutorName = Field("local", description="what had the case measured where it was")
+    attempts: int = Field(1, ge=1, description="how often it was begun: a worker of a cluster may die at it")
+    parts: int = Field(1, ge=1, description="in how many, over as many workers at once, its largest sweep was cut")
     host: tuple[tuple[str, str], ...] = Field(description="names and versions from an allow-list")
 
 

@@ -17,7 +17,7 @@ from attn_audit.judge.faithfulness import Chain, own_chain, p_value, verdict
 from attn_audit.judge.relevance import DECIMALS, Values, fall, highest, ranking, relevance_of_all
 from attn_audit.measure.attention import Operator
 from attn_audit.measure.attention_weights import attention_weights
-from attn_audit.measure.deletion import Kept, delete, left_of
+from attn_audit.measure.deletion import DeletionWork, Kept, left_of
 from attn_audit.measure.explain import Sweeps, runs_together
 from attn_audit.measure.gradient import gradient_times_input
 from attn_audit.measure.operator_probe import prove
@@ -112,7 +112,8 @@ class Checker:
         tables = []
         for base, recorded in list(zip(sweeps.bases, sweeps.recorded, strict=True))[:answers]:
             fitting = room(sweeps.model, base, sweeps.settings.max_memory)
-            found = delete(sweeps.model, base, rows, fitting, sweeps.progress)
+            work = DeletionWork(sweeps.model, base, rows, fitting)
+            found = work.deleted(sweeps.spread.measure(work, sweeps.progress))
             sweeps.halvings += found.halvings
             self._work += Work(found.passes, found.forward_tokens)
             tables.append([fsum(recorded) - total for total in found.totals])

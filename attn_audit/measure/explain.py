@@ -28,7 +28,8 @@ from attn_audit.measure.gradient import gradient
 from attn_audit.measure.model import Model
 from attn_audit.measure.operator_probe import prove
 from attn_audit.measure.planner import Clock, Planned, Planner
-from attn_audit.measure.sweep import Progress, Reach, Runs, room, rounded, sweep
+from attn_audit.measure.spread import HERE, Progress, Spread
+from attn_audit.measure.sweep import Reach, Runs, SweepWork, room, rounded
 from attn_audit.measure.units import answer_units
 
 _ROUND = 0.6  # of the time that is left is filled at a time, so that the pace is known better for the next round
@@ -60,13 +61,15 @@ def check(model: Model, settings: Settings) -> None:
 class Sweeps:
     """The sweeps of one case, for its answer and for its contrast; adds up what they take."""
 
-    def __init__(self, model: Model, bases: Sequence[Base], settings: Settings, progress: Progress) -> None:
+    def __init__(
+        self, model: Model, bases: Sequence[Base], settings: Settings, progress: Progress, spread: Spread = HERE
+    ) -> None:
         self.model, self.bases, self.settings = model, bases, settings
         self.recorded = tuple(rounded(base.log_probabilities) for base in bases)  # as the evidence has them
         self.operator = operator_of(settings)
         self.halvings = 0
         self.cost = Sweep(batch_rows=0, passes=0, forward_tokens=0, naive_forward_tokens=0, noise=0.0)
-        self.progress = progress
+        self.progress, self.spread = progress, spread
 
     @property
     def reach(self) -> Reach:
@@ -86,7 +89,8 @@ class Sweeps:
         if not pieces:
             return ()
         fitting = room(self.model, base, self.settings.max_memory, reach)
-        swept = sweep(self.model, base, pieces, fitting, self.progress, operator, reach)
+        work = SweepWork(self.model, base, pieces, fitting, operator, reach)
+        swept = work.swept(self.spread.measure(work, self.progress))
         self.count(swept.cost, swept.halvings)
         return swept.scores
 

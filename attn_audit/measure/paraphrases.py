@@ -22,7 +22,7 @@ def paraphrase(sweeps: Sweeps, case: Case, prompt: Prompt, answers: Sequence[Ans
         check_length(sweeps.model, len(prompt.ids), len(answer.ids))
     units = cut(case, prompt, kind)
     bases = tuple(score(sweeps.model, prompt.ids, answer.ids) for answer in answers)
-    own = Sweeps(sweeps.model, bases, sweeps.settings, sweeps.progress)
+    own = Sweeps(sweeps.model, bases, sweeps.settings, sweeps.progress, sweeps.spread)
     table, other = own.of([unit.runs for unit in units], own.reach)
     sweeps.count(own.cost, own.halvings)
     base, *rest = own.recorded

@@ -7,11 +7,12 @@ nothing before them can see it. Only what follows is computed again; this is exa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import accumulate
+from math import isfinite
 from typing import Literal
 
 import torch
@@ -25,8 +26,8 @@ from attn_audit.measure.attention import Operator, Suppress, suppression
 from attn_audit.measure.cache import keys_and_values, prefix
 from attn_audit.measure.model import Model
 from attn_audit.measure.passes import halving, side_by_side
+from attn_audit.measure.spread import Found, Progress
 
-Progress = Callable[[int, int], None]  # pieces done, pieces in all
 Runs = tuple[tuple[int, int], ...]  # start:stop of the positions that are suppressed together
 Reach = Literal["total", "direct"]  # which later rows obey: all of them, or those that predict the answer
 _MOST_ROWS: dict[tuple[str, Reach], int] = {
@@ -140,6 +141,65 @@ def room(model: Model, base: Base, max_memory: float, reach: Reach = "total") ->
     return Room(rows, int(min(threads, max(1, free // (rows * one)))))
 
 
+@dataclass(frozen=True)
+class SweepWork:
+    """The passes of one sweep: each piece suppressed on its own, for one answer."""
+
+    model: Model
+    base: Base
+    pieces: Sequence[Runs]
+    room: Room
+    operator: Operator
+    reach: Reach
+
+    @cached_property
+    def batches(self) -> tuple[Batch, ...]:
+        """As ``plan`` cuts them."""
+        each_pass = EACH_PASS[self.model.device.type]
+        return plan(self.pieces, len(self.base.prompt), self.room.rows, self.reach, each_pass)
+
+    @property
+    def cost(self) -> Sweep:
+        """What all of them take."""
+        return cost_of(self.batches, self.base.inputs.shape[1])
+
+    @property
+    def tokens(self) -> int:
+        """That they compute."""
+        return self.cost.forward_tokens
+
+    def measure(self, batches: Sequence[Batch], progress: Progress) -> Found:
+        """The rows of their pieces. Raises MemoryError where one piece alone does not fit, UsageError where the
+        operator cannot be applied to the model."""
+        base, every = self.base, self.batches
+        riding = {every[index] for index in (0, len(every) // 2, -1)} if every else set()
+        found: dict[int, tuple[float, ...]] = {}
+        pieces, halvings, noise = sum(len(batch.pieces) for batch in batches), 0, 0.0
+        expected = base.log_probabilities.cpu()
+        with suppression(self.model.network, self.operator) as suppress:
+
+            def measured(batch: Batch) -> tuple[Tensor, int]:
+                rows = [*(self.pieces[index] for index in batch.pieces), *[()] * (batch in riding)]
+                return halving(partial(_pass, self.model, base, self.reach, suppress, batch.start), rows)
+
+            with closing(side_by_side(batches, measured, self.room.at_once)) as passes:
+                for batch, (scores, split) in passes:
+                    found |= zip(batch.pieces, map(rounded, scores), strict=False)
+                    for untouched in scores[len(batch.pieces) :]:
+                        noise = max(noise, abs(float((untouched - expected).sum())))
+                    halvings += split
+                    progress(len(found), pieces)
+        return Found(found, noise, halvings)
+
+    def swept(self, found: Found) -> Swept:
+        """All rows in the order of the pieces. Raises CaseError where a score is not a number."""
+        scores = tuple(found.rows[index] for index in range(len(self.pieces)))
+        if not all(isfinite(score) for row in scores for score in row):
+            raise CaseError("a score is not a number; the model's weights may be damaged")
+        cost = self.cost.model_copy(update={"noise": round(found.noise, DECIMALS)})
+        return Swept(scores, cost, found.halvings)
+
+
 def sweep(
     model: Model,
     base: Base,
@@ -151,29 +211,8 @@ def sweep(
 ) -> Swept:
     """Each piece suppressed on its own. Raises CaseError where a score is not a number, MemoryError where one piece
     alone does not fit, UsageError where the operator cannot be applied to the model."""
-    planned = plan(pieces, len(base.prompt), room.rows, reach, EACH_PASS[model.device.type])
-    riding = {planned[index] for index in (0, len(planned) // 2, -1)} if planned else set()
-    scores = torch.empty(len(pieces), len(base.answer))
-    halvings, done, noise = 0, 0, 0.0
-    expected = base.log_probabilities.cpu()
-    with suppression(model.network, operator) as suppress:
-
-        def measured(batch: Batch) -> tuple[Tensor, int]:
-            rows = [*(pieces[index] for index in batch.pieces), *[()] * (batch in riding)]
-            return halving(partial(_pass, model, base, reach, suppress, batch.start), rows)
-
-        with closing(side_by_side(planned, measured, room.at_once)) as passes:
-            for batch, (found, split) in passes:
-                scores[list(batch.pieces)] = found[: len(batch.pieces)]
-                for untouched in found[len(batch.pieces) :]:
-                    noise = max(noise, abs(float((untouched - expected).sum())))
-                halvings += split
-                done += len(batch.pieces)
-                progress(done, len(pieces))
-    if not torch.isfinite(scores).all():
-        raise CaseError("a score is not a number; the model's weights may be damaged")
-    cost = cost_of(planned, base.inputs.shape[1]).model_copy(update={"noise": round(noise, DECIMALS)})
-    return Swept(tuple(rounded(row) for row in scores), cost, halvings)
+    work = SweepWork(model, base, pieces, room, operator, reach)
+    return work.swept(work.measure(work.batches, progress))
 
 
 def rounded(values: Tensor) -> tuple[float, ...]:
