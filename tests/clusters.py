@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
@@ -19,9 +20,27 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """Where it is, for ``--ray-address``; and the folder that its processes name."""
+
+    address: str
+    folder: Path
+
+    def at_work(self) -> list[int]:
+        """The processes of the workers that have a job."""
+        [raylet] = _processes("-f", f"raylet/raylet .*{self.folder}")
+        return _processes("-P", str(raylet), "-f", r"^ray::_Worker\.work")
+
+
+def _processes(*which: str) -> list[int]:
+    found = subprocess.run(["pgrep", *which], capture_output=True, text=True, check=False)
+    return [int(pid) for pid in found.stdout.split()]
+
+
 @contextmanager
-def cluster(folder: Path, cpus: int = 2) -> Iterator[str]:
-    """Its address. Workers find what ``tests`` holds; nothing is left when the context ends."""
+def cluster(folder: Path, cpus: int = 2) -> Iterator[Cluster]:
+    """Workers find what ``tests`` holds; nothing is left when the context ends."""
     address = f"127.0.0.1:{free_port()}"
     ray = Path(sys.executable).with_name("ray")
     command = (ray, "start", "--head", "--block", f"--num-cpus={cpus}", f"--port={address.rpartition(':')[2]}")
@@ -41,7 +60,7 @@ def cluster(folder: Path, cpus: int = 2) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 continue
         assert running.poll() is None, log.read_text()
-        yield address
+        yield Cluster(address, folder)
     finally:
         running.terminate()
         running.wait(60)

@@ -25,7 +25,7 @@ from attn_audit.executors.options import RayOptions
 from attn_audit.executors.ray import Ray
 from attn_audit.host import this_host
 from audits import Audit
-from clusters import cluster
+from clusters import Cluster, cluster
 from command_line import call
 
 COMMAND = Path(sys.executable).with_name("attn-audit")
@@ -38,14 +38,14 @@ LONG = (
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def running() -> Iterator[Cluster]:
     with TemporaryDirectory(prefix="ray-") as folder, cluster(Path(folder)) as found:  # sockets need a short path
         yield found
 
 
 @pytest.fixture
-def two_workers(address: str) -> Ray:
-    return Ray(RayOptions(address=address, workers=2))
+def two_workers(running: Cluster) -> Ray:
+    return Ray(RayOptions(address=running.address, workers=2))
 
 
 def test_a_cluster_says_what_one_machine_says(two_workers: Ray, tiny_model: Path, tmp_path: Path) -> None:
@@ -161,10 +161,10 @@ def cases_file(folder: Path) -> Path:
 # -- with the real model ----------------------------------------------------------------------------------------------
 
 
-def run(address: str, folder: Path, out: str, *more: str, split: int | None = None) -> subprocess.Popen[str]:
+def run(running: Cluster, folder: Path, out: str, *more: str, split: int | None = None) -> subprocess.Popen[str]:
     """``attn-audit run`` on the cluster, as a process of its own."""
     options = ("--model", "smollm2", "--format", "html", "--key", "key", "--threads", "1", "--out", out)
-    command = [COMMAND, "run", "cases.yaml", *options, "--executor", "ray", "--ray-address", address, *more]
+    command = [COMMAND, "run", "cases.yaml", *options, "--executor", "ray", "--ray-address", running.address, *more]
     environment = os.environ | {"ATTN_AUDIT_RAY_WORKERS": "2"}
     environment |= {} if split is None else {"ATTN_AUDIT_SPLIT_TOKENS": str(split)}
     return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
@@ -175,12 +175,6 @@ def ended_well(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 0, said
 
 
-def workers() -> list[int]:
-    """The processes in which a worker has a job, of any cluster on this machine."""
-    found = subprocess.run(["pgrep", "-f", r"^ray::_Worker\.work"], capture_output=True, text=True, check=False)
-    return [int(pid) for pid in found.stdout.split()]
-
-
 def wait_for_cases(out: Path, count: int, process: subprocess.Popen[str]) -> None:
     while process.poll() is None and len(list(out.glob("cases/*"))) < count:
         time.sleep(0.1)
@@ -188,26 +182,26 @@ def wait_for_cases(out: Path, count: int, process: subprocess.Popen[str]) -> Non
 
 @pytest.mark.slow
 @pytest.mark.model
-def test_twenty_real_cases_with_two_workers(address: str, tmp_path: Path) -> None:
+def test_twenty_real_cases_with_two_workers(running: Cluster, tmp_path: Path) -> None:
     """As one machine says it; with a worker killed in the middle, then the driver killed, and resumed."""
     private = audits.key(tmp_path)
     (tmp_path / "cases.yaml").write_text(audits.TWENTY_CASES)
     options = ("--model", "smollm2", "--format", "html", "--key", "key", "--threads", "1")
     subprocess.run([COMMAND, "run", "cases.yaml", *options, "--out", "here"], cwd=tmp_path, check=True)
-    ended_well(run(address, tmp_path, "there"))
+    ended_well(run(running, tmp_path, "there"))
     assert audits.essence(tmp_path / "there") == audits.essence(tmp_path / "here")
 
     out = tmp_path / "killed"
-    driver = run(address, tmp_path, "killed")
+    driver = run(running, tmp_path, "killed")
     wait_for_cases(out, 2, driver)
-    os.kill(workers()[0], signal.SIGKILL)
+    os.kill(running.at_work()[0], signal.SIGKILL)
     wait_for_cases(out, 10, driver)
     driver.kill()
     driver.communicate()
     assert 10 <= len(list(out.glob("cases/*"))) < 20
     attempts = [audits.evidence_of(folder).run.attempts for folder in out.glob("cases/*")]
     assert max(attempts) == 2, "the case at which the worker was killed was begun once more"
-    ended_well(run(address, tmp_path, "killed", "--resume"))
+    ended_well(run(running, tmp_path, "killed", "--resume"))
     report = audits.report(Audit(out, private))
     assert (audits.failures(report), report.exit_code) == ({}, 0)
     assert audits.essence(out) == audits.essence(tmp_path / "here")
@@ -215,14 +209,14 @@ def test_twenty_real_cases_with_two_workers(address: str, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.model
-def test_a_long_case_over_two_workers(address: str, tmp_path: Path) -> None:
+def test_a_long_case_over_two_workers(running: Cluster, tmp_path: Path) -> None:
     audits.key(tmp_path)
     prompt = f"{LONG * 2}What must the tenant pay each month?"
     (tmp_path / "cases.yaml").write_text(
         f'settings: {{max_new_tokens: 12}}\ncases:\n  - {{id: lease, prompt: "{prompt}"}}\n'
     )
-    ended_well(run(address, tmp_path, "whole"))
-    ended_well(run(address, tmp_path, "parts", split=2_000))
+    ended_well(run(running, tmp_path, "whole"))
+    ended_well(run(running, tmp_path, "parts", split=2_000))
     one, other = (audits.evidence_of(tmp_path / name / "cases/lease") for name in ("whole", "parts"))
     assert (one.run.parts, other.run.parts) == (1, 2)
     assert len(one.units) > 150
@@ -236,11 +230,11 @@ def test_a_long_case_over_two_workers(address: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.model
-def test_a_stop_on_the_cluster(address: str, tmp_path: Path) -> None:
+def test_a_stop_on_the_cluster(running: Cluster, tmp_path: Path) -> None:
     """SIGTERM: what is finished is sealed and verifies, and the rest can be done later."""
     private = audits.key(tmp_path)
     (tmp_path / "cases.yaml").write_text(audits.TWENTY_CASES)
-    out, driver = tmp_path / "stopped", run(address, tmp_path, "stopped")
+    out, driver = tmp_path / "stopped", run(running, tmp_path, "stopped")
     wait_for_cases(out, 2, driver)
     driver.send_signal(signal.SIGTERM)
     _, said = driver.communicate(timeout=120)
@@ -249,4 +243,4 @@ def test_a_stop_on_the_cluster(address: str, tmp_path: Path) -> None:
     assert seal.ok >= 2
     assert seal.skipped == 20 - seal.ok > 0
     assert audits.report(Audit(out, private)).exit_code == 0
-    assert not workers()
+    assert not running.at_work()

@@ -24,7 +24,7 @@ from clusters import cluster, free_port
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     with TemporaryDirectory(prefix="ray-") as folder, cluster(Path(folder)) as found:  # sockets need a short path
-        yield found
+        yield found.address
 
 
 @pytest.fixture(params=["local", "ray"])
