@@ -30,7 +30,7 @@ class Cluster:
     def at_work(self) -> list[int]:
         """The processes of the workers that have a job."""
         [raylet] = _processes("-f", f"raylet/raylet .*{self.folder}")
-        return _processes("-P", str(raylet), "-f", r"^ray::_Worker\.work")
+        return _processes("-P", str(raylet), "-f", r"^ray::Worker\.work")
 
 
 def _processes(*which: str) -> list[int]:

@@ -183,14 +183,11 @@ def wait_for_cases(out: Path, count: int, process: subprocess.Popen[str]) -> Non
 @pytest.mark.slow
 @pytest.mark.model
 def test_twenty_real_cases_with_two_workers(running: Cluster, tmp_path: Path) -> None:
-    """As one machine says it; with a worker killed in the middle, then the driver killed, and resumed."""
+    """A worker is killed in the middle, then the driver, and it is resumed: what this process says without all that."""
     private = audits.key(tmp_path)
     (tmp_path / "cases.yaml").write_text(audits.TWENTY_CASES)
     options = ("--model", "smollm2", "--format", "html", "--key", "key", "--threads", "1")
     subprocess.run([COMMAND, "run", "cases.yaml", *options, "--out", "here"], cwd=tmp_path, check=True)
-    ended_well(run(running, tmp_path, "there"))
-    assert audits.essence(tmp_path / "there") == audits.essence(tmp_path / "here")
-
     out = tmp_path / "killed"
     driver = run(running, tmp_path, "killed")
     wait_for_cases(out, 2, driver)
@@ -213,13 +210,13 @@ def test_a_long_case_over_two_workers(running: Cluster, tmp_path: Path) -> None:
     audits.key(tmp_path)
     prompt = f"{LONG * 2}What must the tenant pay each month?"
     (tmp_path / "cases.yaml").write_text(
-        f'settings: {{max_new_tokens: 12}}\ncases:\n  - {{id: lease, prompt: "{prompt}"}}\n'
+        f'settings: {{max_new_tokens: 6}}\ncases:\n  - {{id: lease, prompt: "{prompt}"}}\n'
     )
     ended_well(run(running, tmp_path, "whole"))
     ended_well(run(running, tmp_path, "parts", split=2_000))
     one, other = (audits.evidence_of(tmp_path / name / "cases/lease") for name in ("whole", "parts"))
     assert (one.run.parts, other.run.parts) == (1, 2)
-    assert len(one.units) > 150
+    assert len(one.units) > 100
     for before, after in zip(one.scores, other.scores, strict=True):
         assert before == pytest.approx(after, abs=TOLERANCE, rel=0)
     assert one.relevance == pytest.approx(other.relevance, abs=TOLERANCE * len(one.answer.base), rel=0)

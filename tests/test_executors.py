@@ -13,8 +13,7 @@ import pytest
 
 import ray_tasks
 from attn_audit.evidence.errors import Incomplete, UsageError
-from attn_audit.executors import Ended, Executor, Unfinished
-from attn_audit.executors import ray as on_ray
+from attn_audit.executors import Ended, Executor, Unfinished, ray_cluster
 from attn_audit.executors.local import Local
 from attn_audit.executors.options import RayOptions
 from attn_audit.executors.ray import Ray
@@ -143,7 +142,7 @@ def test_a_worker_that_dies_at_its_start(cluster_of_two: Ray) -> None:
 
 
 def test_more_workers_than_there_is_room_for(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(on_ray, "_PLACING", 10.0)
+    monkeypatch.setattr(ray_cluster, "PLACING", 10.0)
     with Ray(RayOptions(address=address, workers=5)).pool(ray_tasks.Counter) as pool:
         assert pool.workers == 2, "the others are not waited for"
     large = RayOptions(address=address, cpus=64)
