@@ -36,7 +36,9 @@ def test_the_figures_are_those_of_the_run(tiny_model: Path, tmp_path: Path) -> N
         evidence = audits.evidence_of(finished.out / "cases" / case.case.id)
         assert case.planned is not None
         assert case.planned.units == evidence.units
-        assert 0.5 < case.planned.work.tokens / _tokens(evidence) < 2  # what deletions leave is estimated
+        assert (
+            1 <= case.planned.work.tokens / _tokens(evidence) < 3
+        )  # deletions from so short a prompt reuse most of it
 
 
 def _tokens(evidence: Evidence) -> int:

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 import audits
-from attn_audit import audit
 from attn_audit.audit import Terms, audit_case
 from attn_audit.batch.work import Assignment, Audited, CaseJob, Refused, Split, Worker, measure
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Case, Message
 from attn_audit.evidence.settings import Settings
 from attn_audit.executors import Call
+from attn_audit.measure import asking
 from attn_audit.measure.model import Model, load, locate
 from attn_audit.measure.spread import Found, Journal, Known, Part, Suspended, Wanted, joined
 
@@ -101,8 +101,8 @@ def test_a_small_sweep_is_not_cut(llama: Model) -> None:
 def test_the_answer_is_not_generated_again(llama: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a machine of another kind it could come out differently, and the parts would not fit together."""
     generated = []
-    once = audit.generate
-    monkeypatch.setattr(audit, "generate", lambda *asked: generated.append(1) or once(*asked))
+    once = asking.generate
+    monkeypatch.setattr(asking, "generate", lambda *asked: generated.append(1) or once(*asked))
     rounds(llama, CASES["plain"], Terms.unsigned(llama, SETTINGS["default"]), 1, 2)
     assert len(generated) == 1
 

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 from attn_audit import __version__
-from attn_audit.audit import Forecast
 from attn_audit.batch import planning
 from attn_audit.batch.cases import CaseRun, check_kept
 from attn_audit.batch.order import Finished, Order, Watch
@@ -36,6 +35,7 @@ from attn_audit.evidence.store import stored, stored_cases
 from attn_audit.evidence.sums import write_sums
 from attn_audit.executors import Pool, Unfinished
 from attn_audit.judge.pairs import pair_findings
+from attn_audit.measure.forecast import Forecast
 from attn_audit.measure.planner import Planned as PlannedCase
 from attn_audit.reports.exports import makers
 from attn_audit.reports.index import index_page

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from attn_audit import __version__
-from attn_audit.audit import Forecast, Terms, audit_case, forecast_case
+from attn_audit.audit import Terms, audit_case
 from attn_audit.evidence import bundle
 from attn_audit.evidence.digest import canonical
 from attn_audit.evidence.errors import CaseError, UsageError
@@ -22,6 +22,7 @@ from attn_audit.evidence.settings import Settings
 from attn_audit.executors import Call
 from attn_audit.host import this_host
 from attn_audit.measure.explain import check
+from attn_audit.measure.forecast import Forecast, forecast_case
 from attn_audit.measure.memory import as_memory_error
 from attn_audit.measure.model import LocatedModel, Model, load, locate, set_threads
 from attn_audit.measure.spread import HERE, Found, Journal, Known, Part, Suspended, Wanted
