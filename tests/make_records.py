@@ -12,6 +12,7 @@ from itertools import combinations, pairwise
 from typing import Any
 
 from attn_audit.evidence import digest
+from attn_audit.evidence.bundle import INDEX
 from attn_audit.evidence.checked import (
     Baseline,
     Checks,
@@ -69,6 +70,7 @@ from attn_audit.judge.faithfulness import verdict as judged
 from attn_audit.judge.parts import answer_parts
 from attn_audit.judge.relevance import highest, ranking, relevance
 from attn_audit.judge.self_explanation import agreement, parts_to_compare, sentence_maps
+from attn_audit.reports.index import index_pages
 from attn_audit.reports.limits import limits_version
 from attn_audit.reports.templates import template_digest
 
@@ -538,6 +540,11 @@ def sealed(
 ) -> Sealed:
     """The batch as its pages take it; ``cases``: those at hand."""
     return Sealed(plan, seal, cases, {name: evidence for name, (_, evidence) in cases.items()}, withheld or {})
+
+
+def index_page(sealed: Sealed) -> bytes:
+    """The first page of the index, which is all of it where the batch is small."""
+    return dict(index_pages(sealed))[INDEX]
 
 
 def model(name: str = "SmolLM2-135M-Instruct") -> ModelIdentity:

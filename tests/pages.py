@@ -12,7 +12,6 @@ from attn_audit.evidence.statements import Redaction
 from attn_audit.evidence.store import Measured, Sealed
 from attn_audit.judge.difference import Side, Status, difference
 from attn_audit.reports import diff_html, html
-from attn_audit.reports.index import index_page
 
 REASON = "the prompt has 9,000 tokens, and the model reads 8,192 at most"
 # It has the fields of make_records.full_case, and is short, since what is tried on a page takes time for each piece.
@@ -92,7 +91,7 @@ def batch_index() -> bytes:
     }
     hidden = {"gone": withheld("gone"), "gone-too": withheld("gone-too", None)}
     whole = cases | dict.fromkeys(hidden, plain())
-    return index_page(audit(whole, failed={"long": REASON}, hidden=hidden, pairs=(pair(),)))
+    return make.index_page(audit(whole, failed={"long": REASON}, hidden=hidden, pairs=(pair(),)))
 
 
 def two_audits() -> bytes:

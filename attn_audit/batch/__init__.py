@@ -34,7 +34,7 @@ from attn_audit.measure.memory import as_memory_error
 from attn_audit.measure.model import LocatedModel, Model, load
 from attn_audit.measure.planner import Planned as PlannedCase
 from attn_audit.reports.exports import makers
-from attn_audit.reports.index import index_page
+from attn_audit.reports.index import index_pages
 from attn_audit.reports.verify_page import verify_page
 from attn_audit.verify.signature import moment
 
@@ -98,6 +98,7 @@ def resume(order: Order, host: Host, watch: Watch) -> Finished:
         host = replace(host, clock=never_back(host.clock, _latest(planned)))
         bundle.remove_unfinished(planned.out)
         bundle.remove(planned.out, *closing)  # in the order that leaves no folder which looks whole and is not
+        bundle.remove_index_pages(planned.out)
         return _go_on(order, planned, kept, model, host, watch)
 
 
@@ -149,7 +150,8 @@ def _close(order: Order, planned: Planned, ended: tuple[SealedCase, ...], host: 
     seal = seal.model_copy(update={"pairs": _pairs(order, out, seal)})
     subjects = seal_subjects(seal, signed=order.signed, manifest=model_files)
     sealed = stored(out, planned.plan, seal)
-    for name, page in {bundle.INDEX: index_page, **makers(seal.exports)}.items():
+    bundle.write_index(out, index_pages(sealed))
+    for name, page in makers(seal.exports).items():
         bundle.write_file(out / name, page(sealed))
     bundle.write_file(out / bundle.VERIFY_PAGE, verify_page(planned.plan, seal, (), alone=False))
     bundle.write_file(out / order.name(bundle.SEAL), order.seal_up(Statement(subjects, seal)))
