@@ -11,6 +11,7 @@ instance), and has the salts of all.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -30,20 +31,21 @@ from attn_audit.reports.html import style
 from attn_audit.reports.index_case import IndexCase, Judgement, index_case
 from attn_audit.reports.letterhead import paper
 from attn_audit.reports.numbers import share
-from attn_audit.reports.paging import Paging, page_groups, page_name, paging
+from attn_audit.reports.paging import Paging, page_groups, page_name, page_of, paging
 from attn_audit.reports.templates import render
 from attn_audit.reports.view import standing
 
 _OVERALL_ROWS = 100
-PAIRS = 100
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """The cases of a page; of those whose content is at hand the salts, and what the first says of the batch."""
+    """The cases of a page and the pairs that they state; of those whose content is at hand the salts, and what the
+    first says of the batch."""
 
     paging: Paging
     cases: tuple[IndexCase, ...]
+    pairs: tuple[PairFinding, ...]
     salts: tuple[str, ...]
     batch: BatchInfo | None
 
@@ -52,16 +54,16 @@ class _Shown:
 class _Outcomes:
     """What became of all policies on pairs."""
 
-    all: int
-    broken: int
-    warned: int
-    held: int
+    all: int = 0
+    broken: int = 0
+    warned: int = 0
+    held: int = 0
 
 
 def index_pages(sealed: Sealed) -> Iterator[tuple[str, bytes]]:
     """Path in the audit folder and bytes of each page, the first page last, since it speaks of all cases; each case is
     read once, in the order of the seal. Raises EvidenceError where the records do not fit together."""
-    glance, cases = _Glance(), len(sealed.seal.cases)
+    glance, cases = _Glance(sealed.seal), len(sealed.seal.cases)
     first = _shown(sealed, paging(1, cases), glance)
     for page in range(2, first.paging.pages + 1):
         yield page_name(page), _further_page(sealed, _shown(sealed, paging(page, cases), glance))
@@ -71,7 +73,12 @@ def index_pages(sealed: Sealed) -> Iterator[tuple[str, bytes]]:
 class _Glance:
     """What the first page says of all cases, gathered while they pass by."""
 
-    def __init__(self) -> None:
+    def __init__(self, seal: Seal) -> None:
+        self._seal = seal
+        self._numbers = _stating(seal)
+        self._pairs: dict[int, list[PairFinding]] = defaultdict(list)
+        for pair in seal.pairs:
+            self._pairs[page_of(self._numbers.get(pair.case_id, 1))].append(pair)
         self.attention, self.shares = Gathering(), Shares()
         self.salts: list[str] = []
         self.batch: BatchInfo | None = None
@@ -90,13 +97,24 @@ class _Glance:
         self.salts.append(content.salt)
         self.shares.add(content, evidence)
 
-    def pairs(self, seal: Seal) -> None:
-        """After all cases."""
-        stating = {pair.case_id for pair in seal.pairs}
-        numbers = {case.id: number for number, case in enumerate(seal.cases, start=1) if case.id in stating}
-        self.attention.pairs(numbers, map(finding_row, seal.pairs))
-        self.broken += sum(fails(pair) for pair in seal.pairs)
-        self.policies += len(seal.pairs)
+    def pairs_on(self, page: int) -> tuple[PairFinding, ...]:
+        """The pairs that the cases of a page state."""
+        return tuple(self._pairs.get(page, ()))
+
+    def finish(self) -> _Outcomes:
+        """After all cases, what became of all pairs."""
+        pairs = self._seal.pairs
+        self.attention.pairs(self._numbers, map(finding_row, pairs))
+        broken, held = sum(map(fails, pairs)), sum(pair.outcome == "held" for pair in pairs)
+        self.broken += broken
+        self.policies += len(pairs)
+        return _Outcomes(len(pairs), broken, len(pairs) - broken - held, held)
+
+
+def _stating(seal: Seal) -> dict[str, int]:
+    """The numbers of the cases that state a policy on a pair, by their ids."""
+    stating = {pair.case_id for pair in seal.pairs}
+    return {case.id: number for number, case in enumerate(seal.cases, start=1) if case.id in stating}
 
 
 def _shown(sealed: Sealed, page: Paging, glance: _Glance) -> _Shown:
@@ -111,13 +129,14 @@ def _shown(sealed: Sealed, page: Paging, glance: _Glance) -> _Shown:
             batch = batch or measured[0].batch
             salts.append(measured[0].salt)
         cases.append(case)
-    return _Shown(page, tuple(cases), tuple(salts), batch)
+    return _Shown(page, tuple(cases), glance.pairs_on(page.number), tuple(salts), batch)
 
 
 def _further_page(sealed: Sealed, shown: _Shown) -> bytes:
     batch = shown.batch or BatchInfo()
     values = _values(sealed, shown) | {
         "salted": salted_view(shown.salts),
+        "pairs_total": _Outcomes(),
         "title": batch.title,
         "style": style(paper(sealed.plan.settings), batch.letterhead),
     }
@@ -126,7 +145,7 @@ def _further_page(sealed: Sealed, shown: _Shown) -> bytes:
 
 def _first_page(sealed: Sealed, shown: _Shown, glance: _Glance) -> bytes:
     seal, batch = sealed.seal, glance.batch or BatchInfo()
-    glance.pairs(seal)
+    outcomes = glance.finish()
     rows = glance.shares.rows()
     values = _values(sealed, shown) | {
         "plan": sealed.plan,
@@ -135,9 +154,8 @@ def _first_page(sealed: Sealed, shown: _Shown, glance: _Glance) -> bytes:
         "letterhead": batch.letterhead,
         "organisation": batch.organisation,
         "page_groups": page_groups(tuple(case.id for case in seal.cases)),
+        "pairs_total": outcomes,
         "attention": glance.attention.found(),
-        "pairs": finding_rows(_gravest(seal.pairs)),
-        "pairs_total": _outcomes(seal.pairs),
         "broken": glance.broken,
         "policies": glance.policies,
         "overall": rows[:_OVERALL_ROWS],
@@ -156,18 +174,7 @@ def _values(sealed: Sealed, shown: _Shown) -> dict[str, Any]:
         "paging": shown.paging,
         "standing": standing(sealed.seal.signer),
         "cases": shown.cases,
+        "pairs": finding_rows(shown.pairs),
         "columns": COLUMNS,
         "joined": any(case.told is not None and case.told.strip.pieces > COLUMNS for case in shown.cases),
     }
-
-
-def _gravest(pairs: tuple[PairFinding, ...]) -> tuple[PairFinding, ...]:
-    """All in their order, or of many the gravest."""
-    if len(pairs) <= PAIRS:
-        return pairs
-    return tuple(sorted(pairs, key=lambda pair: (not fails(pair), pair.outcome == "held"))[:PAIRS])
-
-
-def _outcomes(pairs: tuple[PairFinding, ...]) -> _Outcomes:
-    broken, held = sum(map(fails, pairs)), sum(pair.outcome == "held" for pair in pairs)
-    return _Outcomes(len(pairs), broken, len(pairs) - broken - held, held)

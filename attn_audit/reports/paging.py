@@ -8,8 +8,8 @@ from math import ceil
 
 from attn_audit.evidence import bundle
 
-# About 3 KiB a case: a page stays below a megabyte. Tests make it smaller.
-CASES_A_PAGE = 250
+# A case with five policies takes 4 KB: so many stay below a megabyte (tests/test_index_pages.py).
+CASES_A_PAGE = 200
 _NEAR = 2  # pages before and after this one that are linked by their numbers
 _FLAT = 30  # pages that are listed without being grouped
 _GROUP = 25
