@@ -56,7 +56,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_axe_finds_nothing(name: str, browser: Browser, files: dict[str, Path]) -> None:
     with visit(browser, files[name], bypass_csp=True) as seen:
         opened(seen.page)
-        # What Chromium has not drawn yet is not where axe thinks that it is, and could be taken to lie over other links.
+        # What Chromium has not drawn yet is not where axe takes it to be, and would seem to lie over other links.
         seen.page.add_style_tag(content="article { content-visibility: visible !important }")
         seen.page.evaluate(AXE_SCRIPT)
         for theme in THEMES:
