@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from attn_audit.evidence.digest import salted_view
+from attn_audit.evidence.digest import ViewSalt, salted_view
 from attn_audit.evidence.findings import PairFinding
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import BatchInfo, Content
@@ -80,7 +80,7 @@ class _Glance:
         for pair in seal.pairs:
             self._pairs[page_of(self._numbers.get(pair.case_id, 1))].append(pair)
         self.attention, self.shares = Gathering(), Shares()
-        self.salts: list[str] = []
+        self.salt = ViewSalt()
         self.batch: BatchInfo | None = None
         self.broken = self.policies = 0
 
@@ -94,7 +94,7 @@ class _Glance:
 
     def read(self, content: Content, evidence: Evidence) -> None:
         self.batch = self.batch or content.batch
-        self.salts.append(content.salt)
+        self.salt.add(content.salt)
         self.shares.add(content, evidence)
 
     def pairs_on(self, page: int) -> tuple[PairFinding, ...]:
@@ -149,7 +149,7 @@ def _first_page(sealed: Sealed, shown: _Shown, glance: _Glance) -> bytes:
     rows = glance.shares.rows()
     values = _values(sealed, shown) | {
         "plan": sealed.plan,
-        "salted": salted_view(tuple(glance.salts)),
+        "salted": glance.salt.value(),
         "title": batch.title,
         "letterhead": batch.letterhead,
         "organisation": batch.organisation,
