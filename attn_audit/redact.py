@@ -24,7 +24,7 @@ from attn_audit.evidence.store import stored, stored_redactions, stored_statemen
 from attn_audit.evidence.sums import write_sums
 from attn_audit.evidence.trust import own
 from attn_audit.reports.exports import makers
-from attn_audit.reports.index import index_page
+from attn_audit.reports.index import index_pages
 from attn_audit.reports.verify_page import verify_page
 from attn_audit.verify import verify
 from attn_audit.verify.signature import moment
@@ -99,7 +99,8 @@ def _close(out: Path, case_id: str, key: SigningKey) -> Redaction:
     plan, seal = stored_statement(out, bundle.PLAN, Plan), stored_statement(out, bundle.SEAL, Seal)
     sealed = stored(out, plan, seal)
     withheld = sealed.withheld
-    for name, page in {bundle.INDEX: index_page, **makers(seal.exports)}.items():
+    bundle.write_index(out, index_pages(sealed))
+    for name, page in makers(seal.exports).items():
         bundle.write_file(out / name, page(sealed))
     bundle.write_file(out / bundle.VERIFY_PAGE, verify_page(plan, seal, tuple(withheld.values()), alone=False))
     write_sums(out, key)

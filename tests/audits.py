@@ -36,7 +36,7 @@ from attn_audit.executors.local import Local
 from attn_audit.measure.model import locate
 from attn_audit.reports import html, pdf
 from attn_audit.reports.exports import makers
-from attn_audit.reports.index import index_page
+from attn_audit.reports.index import index_pages
 from attn_audit.reports.verify_page import verify_page
 from attn_audit.verify import verify
 from attn_audit.verify.report import Report
@@ -278,7 +278,8 @@ def reindex(out: Path, seal: Seal) -> None:
     """The pages about the batch again, as they follow from the seal and what is there now."""
     plan = plan_of(out)
     (out / bundle.VERIFY_PAGE).write_bytes(verify_page(plan, seal, (), alone=False))
-    for name, page in {bundle.INDEX: index_page, **makers(seal.exports)}.items():
+    bundle.write_index(out, index_pages(stored(out, plan, seal)))
+    for name, page in makers(seal.exports).items():
         (out / name).write_bytes(page(stored(out, plan, seal)))
 
 

@@ -13,7 +13,6 @@ from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content, Message, Record
 from attn_audit.evidence.store import Measured
 from attn_audit.reports import html
-from attn_audit.reports.index import index_page
 
 R = TypeVar("R", bound=Record)
 LOOK_ALIKE = "\u0435vil"  # begins with a Cyrillic letter
@@ -114,6 +113,6 @@ def _pages(rich: Measured, full: Measured, whole: str) -> dict[str, bytes]:
     return {
         "rich": html.report(*rich),
         "full": html.report(*full),
-        "index": index_page(kept),
+        "index": make.index_page(kept),
         "diff": pages.diff(before, replace(after, pairs=())),
     }

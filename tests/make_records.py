@@ -10,8 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import combinations, pairwise
 from typing import Any
+from unittest.mock import patch
 
 from attn_audit.evidence import digest
+from attn_audit.evidence.bundle import INDEX
 from attn_audit.evidence.checked import (
     Baseline,
     Checks,
@@ -69,6 +71,8 @@ from attn_audit.judge.faithfulness import verdict as judged
 from attn_audit.judge.parts import answer_parts
 from attn_audit.judge.relevance import highest, ranking, relevance
 from attn_audit.judge.self_explanation import agreement, parts_to_compare, sentence_maps
+from attn_audit.reports import paging
+from attn_audit.reports.index import index_pages
 from attn_audit.reports.limits import limits_version
 from attn_audit.reports.templates import template_digest
 
@@ -538,6 +542,18 @@ def sealed(
 ) -> Sealed:
     """The batch as its pages take it; ``cases``: those at hand."""
     return Sealed(plan, seal, cases, {name: evidence for name, (_, evidence) in cases.items()}, withheld or {})
+
+
+def index_page(sealed: Sealed) -> bytes:
+    """The first page of the index, which is all of it where the batch is small."""
+    return dict(index_pages(sealed))[INDEX]
+
+
+def divided(sealed: Sealed, cases_a_page: int, listed: int = 30) -> dict[str, bytes]:
+    """The pages of the index in the order in which they are made, as if a page took so many cases; more pages than
+    ``listed`` are listed in groups of so many."""
+    with patch.multiple(paging, CASES_A_PAGE=cases_a_page, _FLAT=listed, _GROUP=listed):
+        return dict(index_pages(sealed))
 
 
 def model(name: str = "SmolLM2-135M-Instruct") -> ModelIdentity:

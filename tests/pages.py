@@ -12,7 +12,6 @@ from attn_audit.evidence.statements import Redaction
 from attn_audit.evidence.store import Measured, Sealed
 from attn_audit.judge.difference import Side, Status, difference
 from attn_audit.reports import diff_html, html
-from attn_audit.reports.index import index_page
 
 REASON = "the prompt has 9,000 tokens, and the model reads 8,192 at most"
 # It has the fields of make_records.full_case, and is short, since what is tried on a page takes time for each piece.
@@ -83,7 +82,7 @@ def diff(before: Side, after: Side) -> bytes:
     return diff_html.page(difference(before, after), top=5)
 
 
-def batch_index() -> bytes:
+def batch() -> Sealed:
     """Finished, withheld and failed cases, policies of one case and of a pair, fields over all cases."""
     cases = {
         "loan-1": make.rich_case(SHORT),
@@ -92,7 +91,16 @@ def batch_index() -> bytes:
     }
     hidden = {"gone": withheld("gone"), "gone-too": withheld("gone-too", None)}
     whole = cases | dict.fromkeys(hidden, plain())
-    return index_page(audit(whole, failed={"long": REASON}, hidden=hidden, pairs=(pair(),)))
+    return audit(whole, failed={"long": REASON}, hidden=hidden, pairs=(pair(),))
+
+
+def batch_index() -> bytes:
+    return make.index_page(batch())
+
+
+def page_of_index(name: str) -> bytes:
+    """The index of the same batch, divided into three pages, which are listed in groups."""
+    return make.divided(batch(), 2, listed=2)[name]
 
 
 def two_audits() -> bytes:
@@ -123,5 +131,7 @@ REPORTS: dict[str, Callable[[], Measured]] = {
 PAGES: dict[str, Callable[[], bytes]] = {
     **{name: of(case) for name, case in REPORTS.items()},
     "index": batch_index,
+    "index-first": lambda: page_of_index("index.html"),
+    "index-middle": lambda: page_of_index("index/0002.html"),
     "diff": two_audits,
 }

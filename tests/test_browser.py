@@ -29,6 +29,7 @@ SPACED = (
     "* { line-height: 1.5 !important; letter-spacing: .12em !important; word-spacing: .16em !important; }"
     "p { margin-bottom: 2em !important; }"
 )
+_PAGE = r"((\.\./)?index\.html|(index/)?\d{4}\.html)"  # of the index, as another of its pages links to it
 every_page = pytest.mark.parametrize("name", pages.PAGES)
 
 
@@ -55,6 +56,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_axe_finds_nothing(name: str, browser: Browser, files: dict[str, Path]) -> None:
     with visit(browser, files[name], bypass_csp=True) as seen:
         opened(seen.page)
+        # What Chromium has not drawn yet is not where axe takes it to be, and would seem to lie over other links.
+        seen.page.add_style_tag(content="article { content-visibility: visible !important }")
         seen.page.evaluate(AXE_SCRIPT)
         for theme in THEMES:
             for width in (390, 1280):
@@ -307,7 +310,9 @@ def test_a_page_asks_for_nothing_and_its_policy_forbids_nothing_it_needs(
             assert seen.page.evaluate("document.scripts.length") == 0
             assert seen.page.locator("link, [src], [style], iframe, object, embed, form, base").count() == 0
             assert seen.page.evaluate("[...document.styleSheets].map(one => one.cssRules.length > 20)") == [True]
-            outside = re.compile(r"^(?!#)(?!cases/[A-Za-z0-9][\w.-]*/report\.(html|pdf)$)")
+            outside = re.compile(
+                r"^(?!(\.\./)?cases/[A-Za-z0-9][\w.-]*/report\.(html|pdf)$)(?!" + _PAGE + r"?(#[\w-]+)?$)"
+            )
             links = seen.page.eval_on_selector_all("a", "all => all.map(one => one.getAttribute('href'))")
             assert [link for link in links if outside.match(link)] == []
 

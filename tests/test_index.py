@@ -23,7 +23,6 @@ from attn_audit.evidence.store import Sealed
 from attn_audit.reports.attention import GROUPS, PLACES
 from attn_audit.reports.first_words import first_words
 from attn_audit.reports.heat_strip import COLUMNS, HEIGHT, Strip, heat_strip
-from attn_audit.reports.index import index_page
 from attn_audit.reports.pieces import pieces_of
 
 CERTAIN = Warn(code="near-certain", sentence="The answer was nearly certain.", advice="Name a contrast.")
@@ -118,7 +117,7 @@ PAGES: dict[str, Callable[[], Sealed]] = {"varied": varied, "clean": clean, "emp
 
 
 def page(sealed: Sealed) -> str:
-    return index_page(sealed).decode()
+    return make.index_page(sealed).decode()
 
 
 def words(found: str) -> str:

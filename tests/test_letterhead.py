@@ -28,7 +28,6 @@ from attn_audit.evidence.settings import resolve
 from attn_audit.evidence.statements import Redaction
 from attn_audit.evidence.store import Sealed
 from attn_audit.reports import html
-from attn_audit.reports.index import index_page
 from attn_audit.reports.letterhead import more_css, paper
 from audits import Audit
 from pictures import picture, pictures
@@ -238,7 +237,7 @@ def pages(content: Content) -> tuple[str, str]:
     """The report of a case, and the page of a batch of this case alone."""
     case = (content, make.evidence(content))
     sealed = make.sealed(*make.batch({"loan-1": case}), {"loan-1": case})
-    return html.report(*case).decode(), index_page(sealed).decode()
+    return html.report(*case).decode(), make.index_page(sealed).decode()
 
 
 def test_it_stands_in_a_box_of_its_own_on_both_pages() -> None:
@@ -280,7 +279,7 @@ def test_it_goes_with_the_content_that_is_withheld() -> None:
         withheld=("content.json", "report.html"),
         reason=None,
     )
-    page = index_page(Sealed(plan, seal, {}, {"loan-1": make.evidence(content)}, {"loan-1": said})).decode()
+    page = make.index_page(Sealed(plan, seal, {}, {"loan-1": make.evidence(content)}, {"loan-1": said})).decode()
     assert "Sample Bank" not in page
     assert "--accent: #0b4f9e" not in page
 

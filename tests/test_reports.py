@@ -35,7 +35,6 @@ from attn_audit.evidence.records import (
 from attn_audit.judge.relevance import ranking
 from attn_audit.judge.screening import direct_relevance
 from attn_audit.reports import html, limits, numbers, pdf, templates, terminal, text
-from attn_audit.reports.index import index_page
 from attn_audit.reports.profile import layers
 
 HIDDEN = re.compile(
@@ -125,7 +124,7 @@ def hostile_pdf(hostile: tuple[Content, Evidence]) -> bytes:
 
 def hostile_pages(hostile: tuple[Content, Evidence]) -> tuple[Page, Page]:
     plan, seal = make.batch({"loan-1": hostile}, failed={"bad": "no <script>x</script> \x1b[2J {{7*7}}"})
-    return Page(html.report(*hostile)), Page(index_page(make.sealed(plan, seal, {"loan-1": hostile})))
+    return Page(html.report(*hostile)), Page(make.index_page(make.sealed(plan, seal, {"loan-1": hostile})))
 
 
 def english(**changes: Any) -> tuple[Content, Evidence]:
@@ -175,7 +174,7 @@ def test_attack_35_an_id_that_is_no_id_is_not_linked() -> None:
     case = english()
     plan, seal = make.batch({"javascript:alert(1)": case})
     with pytest.raises(EvidenceError, match="is not a case id"):
-        index_page(make.sealed(plan, seal, {"javascript:alert(1)": case}))
+        make.index_page(make.sealed(plan, seal, {"javascript:alert(1)": case}))
 
 
 def test_attack_36_hidden_characters_are_shown_and_counted(hostile: tuple[Content, Evidence]) -> None:
@@ -290,7 +289,7 @@ def test_attack_43_text_of_the_case_stands_in_boxes_only(hostile: tuple[Content,
 
 def test_the_policy_names_the_only_stylesheet_and_nothing_else() -> None:
     plan, seal = make.batch({"loan-1": english()})
-    for data in (html.report(*english()), index_page(make.sealed(plan, seal, {"loan-1": english()}))):
+    for data in (html.report(*english()), make.index_page(make.sealed(plan, seal, {"loan-1": english()}))):
         source = data.decode()
         styles = re.findall(r"<style>(.*?)</style>", source, re.DOTALL)
         assert len(styles) == 1
@@ -402,7 +401,7 @@ def test_no_report_claims_what_it_cannot() -> None:
     pages = (
         html.report(*english()),
         html.report(*make.rich_case()),
-        index_page(make.sealed(plan, seal, {"loan-1": english()})),
+        make.index_page(make.sealed(plan, seal, {"loan-1": english()})),
     )
     for page in pages:
         words = Page(page).text.lower()
@@ -454,10 +453,10 @@ def test_every_table_names_its_columns_or_its_rows() -> None:
 
 def test_the_index_says_what_failed_and_why() -> None:
     plan, seal = make.batch({"loan-1": english()}, failed={"bad-1": "the prompt is longer than the context"})
-    page = Page(index_page(make.sealed(plan, seal, {"loan-1": english()})))
+    page = Page(make.index_page(make.sealed(plan, seal, {"loan-1": english()})))
     for words in ("1 finished, 1 failed, 0 skipped, of 2 planned", "bad-1", "the prompt is longer than the context"):
         assert words in page.text
-    assert "The content of this case is not here." in Page(index_page(make.sealed(plan, seal, {}))).text
+    assert "The content of this case is not here." in Page(make.index_page(make.sealed(plan, seal, {}))).text
 
 
 def test_the_terminal_reads_without_colour_at_80_columns() -> None:
@@ -758,7 +757,7 @@ def test_the_verdict_stands_above_the_map(verdict: str) -> None:
         "cannot tell": "cannot tell: too",
     }
     for shown in (
-        Page(index_page(make.sealed(plan, seal, {"loan-1": (content, checked)}))).text,
+        Page(make.index_page(make.sealed(plan, seal, {"loan-1": (content, checked)}))).text,
         _terminal(content, checked, colour=None),
     ):
         assert words[verdict] in " ".join(shown.split())
@@ -804,9 +803,9 @@ def test_the_rounding_of_a_sweep_is_told() -> None:
 
 def test_the_index_says_how_much_was_measured(full: tuple[Content, Evidence]) -> None:
     plan, seal = make.batch({"loan-1": full})
-    assert "28 of 74 pieces were measured" in Page(index_page(make.sealed(plan, seal, {"loan-1": full}))).text
+    assert "28 of 74 pieces were measured" in Page(make.index_page(make.sealed(plan, seal, {"loan-1": full}))).text
     plan, seal = make.batch({"loan-1": english()})
-    assert "pieces were measured" not in Page(index_page(make.sealed(plan, seal, {"loan-1": english()}))).text
+    assert "pieces were measured" not in Page(make.index_page(make.sealed(plan, seal, {"loan-1": english()}))).text
 
 
 @needs_pdf

@@ -203,7 +203,7 @@ def test_of_many_cases_those_that_need_a_look_are_listed() -> None:
     _, seal = make.batch(cases, failed={"bad": "out of memory"})
     evidence = {case_id: evidence for case_id, (_, evidence) in cases.items()}
     drawn = views.printed(ending_table(ended_rows(seal, evidence), cases), 80)
-    assert all(words in drawn for words in ("c-050", "bad", "out of memory", "index.html lists the other 21"))
+    assert all(words in drawn for words in ("c-050", "bad", "out of memory", "index.html leads to the other 21"))
     assert drawn.count("“Refer") == ROWS - 1
     assert drawn.index("c-000") < drawn.index("c-050") < drawn.index("bad"), "in the order of the batch"
 

@@ -21,7 +21,6 @@ from attn_audit.evidence.sums import write_sums
 from attn_audit.evidence.trust import TrustedKey, read_allowed_signers
 from attn_audit.redact import redact
 from attn_audit.reports import html, pdf
-from attn_audit.reports.index import index_page
 from attn_audit.verify import verify
 from audits import Audit
 from command_line import completed as command
@@ -333,7 +332,7 @@ def test_no_digest_is_left_that_a_text_could_be_tried_against(audit_with_pdf: Au
     assert content.salt.encode() not in b"".join(p.read_bytes() for p in audit.out.rglob("*") if p.is_file())
     plan, seal = audits.plan_of(audit.out), audits.seal_of(audit.out)
     others = {case.id: (guessed, evidence) if case.id == case_id else measured(audit, case.id) for case in seal.cases}
-    assert index_page(make_records.sealed(plan, seal, others)) != index
+    assert make_records.index_page(make_records.sealed(plan, seal, others)) != index
 
 
 def measured(audit: Audit, case_id: str) -> tuple[Content, Evidence]:

@@ -24,7 +24,6 @@ from attn_audit.judge.difference import Difference, difference
 from attn_audit.judge.warnings import WARNINGS
 from attn_audit.reports import attention, diff_html, html
 from attn_audit.reports.diff_terminal import terminal_view
-from attn_audit.reports.index import index_page
 from attn_audit.reports.terminal import case_view
 from attn_audit.words import spoken
 from pages import RULES, side
@@ -189,7 +188,7 @@ BATCHES: dict[str, Callable[[], Sealed]] = {**test_index.PAGES, "changed": chang
 @pytest.mark.parametrize("name", BATCHES)
 def test_an_index_speaks_the_language_of_its_words(words: Foreign, name: str) -> None:
     with spoken(words):
-        page = index_page(BATCHES[name]()).decode()
+        page = make.index_page(BATCHES[name]()).decode()
     assert left_in_english(page) == set()
 
 

@@ -38,7 +38,7 @@ from attn_audit.judge.pairs import pair_findings
 from attn_audit.measure.forecast import Forecast
 from attn_audit.measure.planner import Planned as PlannedCase
 from attn_audit.reports.exports import makers
-from attn_audit.reports.index import index_page
+from attn_audit.reports.index import index_pages
 from attn_audit.reports.templates import template_digest
 from attn_audit.reports.verify_page import verify_page
 from attn_audit.verify.signature import moment
@@ -121,6 +121,7 @@ def resume(order: Order, host: Host, watch: Watch) -> Finished:
             host = replace(host, clock=never_back(host.clock, _latest(planned)))
             bundle.remove_unfinished(planned.out)
             bundle.remove(planned.out, *_closing(order))
+            bundle.remove_index_pages(planned.out)
             measured = _measure(order, pool, CaseRun(order, planned, kept, watch))
         return _seal(order, planned, measured, host)
 
@@ -225,7 +226,8 @@ def _close(order: Order, planned: Planned, measured: _Measured, host: Host) -> S
     seal = seal.model_copy(update={"pairs": _pairs(order, out, seal)})
     subjects = seal_subjects(seal, signed=order.signed, manifest=model_files)
     sealed = stored(out, planned.plan, seal)
-    for name, page in {bundle.INDEX: index_page, **makers(seal.exports)}.items():
+    bundle.write_index(out, index_pages(sealed))
+    for name, page in makers(seal.exports).items():
         bundle.write_file(out / name, page(sealed))
     bundle.write_file(out / bundle.VERIFY_PAGE, verify_page(planned.plan, seal, (), alone=False))
     bundle.write_file(out / order.name(bundle.SEAL), order.seal_up(Statement(subjects, seal)))

@@ -16,7 +16,7 @@ from attn_audit.evidence.records import ViewFormat
 CONTENT = "content.json"
 EVIDENCE = "evidence.json"
 MANIFEST = "model.manifest.json"
-INDEX = "index.html"
+INDEX, INDEX_PAGES = "index.html", "index"  # the folder of its further pages, where there are any
 VERIFY_PAGE = "VERIFY.md"
 EXPORTS = {
     "junit": ("results.junit.xml",),
@@ -153,6 +153,42 @@ def remove(out: Path, *names: str) -> None:
             raise Incomplete(f"{name} cannot be removed: {error.strerror}") from None
 
 
+def write_index(out: Path, pages: Iterable[tuple[str, bytes]]) -> None:
+    """The pages of the index, each as it comes: one that stands there already is left alone, and further pages that are
+    not among them go. Raises Incomplete, and EvidenceError where a link stands in the folder."""
+    names_in(out)
+    named = set()
+    for name, data in pages:
+        path = out / name
+        if path.parent != out:
+            _make_folder(path.parent)
+        if not os.path.lexists(path) or digest_of(path) != hashlib.sha256(data).hexdigest():
+            write_file(path, data)
+        named.add(name)
+    remove_index_pages(out, keep=frozenset(named))
+
+
+def remove_index_pages(out: Path, *, keep: frozenset[str] = frozenset()) -> None:
+    """Remove the further pages of the index but those to be kept, and their folder where it is empty then. Raises
+    Incomplete, and EvidenceError where a link stands in the folder."""
+    if INDEX_PAGES not in names_in(out):
+        return
+    there = {f"{INDEX_PAGES}/{name}" for name in names_in(out / INDEX_PAGES)}
+    remove(out, *sorted(there - keep))
+    if not keep & there:
+        try:
+            (out / INDEX_PAGES).rmdir()
+        except OSError as error:
+            raise Incomplete(f"{INDEX_PAGES} cannot be removed: {error.strerror}") from None
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise Incomplete(f"{folder.name} cannot be made: {error.strerror}") from None
+
+
 def forget_salts(out: Path) -> None:
     """Remove what ``--plan`` and ``--resume`` need and nobody else may have. Raises Incomplete."""
     salts = salts_file(out)
@@ -162,7 +198,8 @@ def forget_salts(out: Path) -> None:
 def remove_unfinished(out: Path) -> None:
     """Remove what a process that was killed had begun to write. Raises Incomplete."""
     try:
-        for left in (*out.glob(f"{_PENDING}*"), *out.glob(f"{CASES}/*/{_PENDING}*")):
+        places = ("", f"{CASES}/*/", f"{INDEX_PAGES}/")
+        for left in [path for place in places for path in out.glob(f"{place}{_PENDING}*")]:
             shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
     except OSError as error:
         raise Incomplete(f"{error.filename} cannot be removed: {error.strerror}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any, NoReturn, TypeVar
 
 import rfc8785
@@ -30,10 +31,26 @@ def salted_text(salt: str, text: str) -> str:
     return sha256(bytes.fromhex(salt) + text.encode())
 
 
-def salted_view(salts: tuple[str, ...]) -> str:
+class ViewSalt:
+    """``salted_view`` while the cases of a page pass by."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256(b"view")
+
+    def add(self, salt: str) -> None:
+        self._digest.update(bytes.fromhex(salt))
+
+    def value(self) -> str:
+        return self._digest.hexdigest()
+
+
+def salted_view(salts: Iterable[str]) -> str:
     """What a page carries so that its own digest cannot be guessed back to the text that it shows: the sha256 of the
     salts of its cases, none of which is left when their content is withheld."""
-    return sha256(b"view" + b"".join(bytes.fromhex(salt) for salt in salts))
+    found = ViewSalt()
+    for salt in salts:
+        found.add(salt)
+    return found.value()
 
 
 def salted_case(salt: str, case: Case) -> str:

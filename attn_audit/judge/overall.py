@@ -3,6 +3,7 @@ policy held, over all cases. What drives single answers is noise or bad luck; wh
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from statistics import fmean, median
 from typing import Literal
 
 from attn_audit.evidence.measured import Evidence
-from attn_audit.evidence.records import Case
+from attn_audit.evidence.records import Case, Content
 from attn_audit.evidence.store import Measured
 from attn_audit.judge.policies import named_units, share_of, term_units
 from attn_audit.judge.relevance import DECIMALS, positive_share, told_apart
@@ -36,17 +37,55 @@ class Overall:
     highest: tuple[str, ...]
 
 
-def overall(cases: Iterable[Measured]) -> tuple[Overall, ...]:
-    """Fields first, then named units, policies and their terms, each in the order in which the cases bring them. Reads
-    each case once, and keeps a number for each thing that it names."""
-    found: dict[_Key, list[tuple[float, str]]] = defaultdict(list)
-    for content, evidence in cases:
+class Shares:
+    """Such figures while the cases pass by once: a number is kept for each thing that a case names."""
+
+    def __init__(self) -> None:
+        self._found: dict[_Key, _Held] = defaultdict(_Held)
+
+    def add(self, content: Content, evidence: Evidence) -> None:
         shares = positive_share(told_apart(evidence))
         for key, units in _named(content.case, evidence):
-            found[key].append((share_of(units, shares), content.case.id))
-    rows = [_row(key, held) for key, held in found.items()]
-    kinds: tuple[OverallKind, ...] = ("field", "unit", "policy", "term")
-    return tuple(row for kind in kinds for row in rows if row.kind == kind)
+            self._found[key].add(share_of(units, shares), content.case.id)
+
+    def rows(self) -> tuple[Overall, ...]:
+        """Fields first, then named units, policies and their terms, each in the order in which the cases bring them."""
+        rows = [held.row(key) for key, held in self._found.items()]
+        kinds: tuple[OverallKind, ...] = ("field", "unit", "policy", "term")
+        return tuple(row for kind in kinds for row in rows if row.kind == kind)
+
+
+class _Held:
+    """The shares of one thing, eight bytes each, and the cases with the highest so far."""
+
+    def __init__(self) -> None:
+        self._shares = array("d")
+        self._highest: list[tuple[float, int, str]] = []
+
+    def add(self, share: float, case_id: str) -> None:
+        if share > 0:
+            self._highest = nlargest(HIGHEST_CASES, (*self._highest, (share, -len(self._shares), case_id)))
+        self._shares.append(share)
+
+    def row(self, key: _Key) -> Overall:
+        return Overall(
+            kind=key[0],
+            name=key[1],
+            policy=key[2],
+            cases=len(self._shares),
+            mean=round(fmean(self._shares), DECIMALS),
+            median=round(median(self._shares), DECIMALS),
+            maximum=max(self._shares),
+            highest=tuple(case_id for _, _, case_id in self._highest),
+        )
+
+
+def overall(cases: Iterable[Measured]) -> tuple[Overall, ...]:
+    """The figures over these cases, each of which is read once."""
+    found = Shares()
+    for content, evidence in cases:
+        found.add(content, evidence)
+    return found.rows()
 
 
 def _named(case: Case, evidence: Evidence) -> Iterator[tuple[_Key, Iterable[int]]]:
@@ -62,18 +101,3 @@ def _named(case: Case, evidence: Evidence) -> Iterator[tuple[_Key, Iterable[int]
         for text in policy.terms:
             if single := term_units(text, case, units):
                 yield ("term", text, policy.name), single
-
-
-def _row(key: _Key, held: list[tuple[float, str]]) -> Overall:
-    shares = [share for share, _ in held]
-    highest = nlargest(HIGHEST_CASES, ((share, -at, case_id) for at, (share, case_id) in enumerate(held) if share > 0))
-    return Overall(
-        kind=key[0],
-        name=key[1],
-        policy=key[2],
-        cases=len(held),
-        mean=round(fmean(shares), DECIMALS),
-        median=round(median(shares), DECIMALS),
-        maximum=max(shares),
-        highest=tuple(case_id for _, _, case_id in highest),
-    )

@@ -1,184 +1,180 @@
-"""A sealed batch to its page: what needs attention first, then all cases in a table, then each of them."""
+"""A sealed batch to its pages: what needs attention first, then the cases in a table, then each of them. Where there
+are many cases, the first page speaks of all of them and shows the first ones, and further pages show the others.
+
+The pages are made one after another, and nothing of a case is kept beyond its page but a few numbers. Each carries a
+digest of the salts of the cases whose texts stand on it, so that its own digest, which the list of files keeps, cannot
+be guessed back to a text that was withheld since (evidence/digest.py). A further page has texts of its own cases alone,
+the title and the colour of the letterhead among them, so that their salts suffice: where content is withheld, its own
+page changes and the first one, and no other. The first page names what any case may have named (terms of policies, for
+instance), and has the salts of all.
+"""
 
 from __future__ import annotations
 
-import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from attn_audit.evidence.checked import faithfulness_of
-from attn_audit.evidence.digest import salted_view
-from attn_audit.evidence.errors import EvidenceError
+from attn_audit.evidence.digest import ViewSalt, salted_view
+from attn_audit.evidence.findings import PairFinding
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import BatchInfo, Content
-from attn_audit.evidence.statements import Redaction, SealedCase
-from attn_audit.evidence.store import Measured, Sealed
-from attn_audit.judge.overall import overall
-from attn_audit.reports.attention import Judged, attention
-from attn_audit.reports.checks import verdict_in_words
-from attn_audit.reports.ended import notes
-from attn_audit.reports.findings import FindingRow, finding_rows
-from attn_audit.reports.first_words import first_words
-from attn_audit.reports.fit import check_lengths
-from attn_audit.reports.heat_strip import COLUMNS, Strip, heat_strip
+from attn_audit.evidence.statements import Seal, SealedCase
+from attn_audit.evidence.store import Sealed
+from attn_audit.judge.conditions import fails
+from attn_audit.judge.overall import Shares
+from attn_audit.reports.attention import Gathering
+from attn_audit.reports.findings import finding_row, finding_rows
+from attn_audit.reports.heat_strip import COLUMNS
 from attn_audit.reports.html import style
+from attn_audit.reports.index_case import IndexCase, Judgement, index_case
 from attn_audit.reports.letterhead import paper
 from attn_audit.reports.numbers import share
-from attn_audit.reports.pieces import pieces_of
-from attn_audit.reports.ranking import UnitRow, supporting, unit_rows
-from attn_audit.reports.spans import fragments
+from attn_audit.reports.paging import Paging, page_groups, page_name, page_of, paging
 from attn_audit.reports.templates import render
 from attn_audit.reports.view import standing
-from attn_audit.words import noted
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_TOP = 3
-_FIRST_WORDS = 70  # characters of an answer in the table of all cases
 _OVERALL_ROWS = 100
-_LINK_LABELS = {"html": noted("Report"), "pdf": noted("PDF")}
-_STATUSES = (noted("failed"), noted("skipped"))  # as records name them; templates translate them
 
 
 @dataclass(frozen=True)
-class _Link:
-    path: str
-    label: str
+class _Shown:
+    """The cases of a page and the pairs that they state; of those whose content is at hand the salts, and what the
+    first says of the batch."""
+
+    paging: Paging
+    cases: tuple[IndexCase, ...]
+    pairs: tuple[PairFinding, ...]
+    salts: tuple[str, ...]
+    batch: BatchInfo | None
 
 
 @dataclass(frozen=True)
-class _Judgement:
-    """What evidence says of a case, without any text of it."""
+class _Outcomes:
+    """What became of all policies on pairs."""
 
-    verdict: str
-    faithfulness: str
-    source: str
-    warnings: tuple[str, ...]
-    notes: tuple[str, ...]
-    findings: tuple[FindingRow, ...]
-    measured: int
-    pieces: int
-
-    @property
-    def broken(self) -> int:
-        return sum(row.bad for row in self.findings)
-
-    @property
-    def warned(self) -> int:
-        return sum(not row.held and not row.bad for row in self.findings)
-
-    @property
-    def held(self) -> int:
-        return sum(row.held for row in self.findings)
+    all: int = 0
+    broken: int = 0
+    warned: int = 0
+    held: int = 0
 
 
-@dataclass(frozen=True)
-class _Told:
-    """What only content tells."""
-
-    answer: str
-    words: str
-    support: tuple[UnitRow, ...]
-    strip: Strip
-
-
-@dataclass(frozen=True)
-class _IndexCase:
-    """``judged`` and ``told``: None where it did not finish; ``told`` also where its content is not at hand."""
-
-    number: int
-    id: str
-    status: str
-    reason: str | None
-    judged: _Judgement | None
-    told: _Told | None
-    withheld: Redaction | None
-    links: tuple[_Link, ...]
+def index_pages(sealed: Sealed) -> Iterator[tuple[str, bytes]]:
+    """Path in the audit folder and bytes of each page, the first page last, since it speaks of all cases; each case is
+    read once, in the order of the seal. Raises EvidenceError where the records do not fit together."""
+    glance, cases = _Glance(sealed.seal), len(sealed.seal.cases)
+    first = _shown(sealed, paging(1, cases), glance)
+    for page in range(2, first.paging.pages + 1):
+        yield page_name(page), _further_page(sealed, _shown(sealed, paging(page, cases), glance))
+    yield page_name(1), _first_page(sealed, first, glance)
 
 
-def index_page(sealed: Sealed) -> bytes:
-    """The batch at a glance, in the order of the seal. Raises EvidenceError where the records do not fit together."""
-    seal, walk = sealed.seal, _Walk(sealed)
-    rows = overall(walk.through())
-    cases = tuple(walk.case(number, case) for number, case in enumerate(seal.cases, start=1))
-    judged: dict[str, Judged] = {case.id: case.judged for case in cases if case.judged is not None}
-    pairs = finding_rows(seal.pairs)
-    values = {
+class _Glance:
+    """What the first page says of all cases, gathered while they pass by."""
+
+    def __init__(self, seal: Seal) -> None:
+        self._seal = seal
+        self._numbers = _stating(seal)
+        self._pairs: dict[int, list[PairFinding]] = defaultdict(list)
+        for pair in seal.pairs:
+            self._pairs[page_of(self._numbers.get(pair.case_id, 1))].append(pair)
+        self.attention, self.shares = Gathering(), Shares()
+        self.salt = ViewSalt()
+        self.batch: BatchInfo | None = None
+        self.broken = self.policies = 0
+
+    def take(self, number: int, case: SealedCase, judged: Judgement | None) -> None:
+        if case.status != "ok":
+            self.attention.unfinished(number, case)
+        if judged is not None:
+            self.attention.judged(number, case.id, judged)
+            self.broken += judged.broken
+            self.policies += len(judged.findings)
+
+    def read(self, content: Content, evidence: Evidence) -> None:
+        self.batch = self.batch or content.batch
+        self.salt.add(content.salt)
+        self.shares.add(content, evidence)
+
+    def pairs_on(self, page: int) -> tuple[PairFinding, ...]:
+        """The pairs that the cases of a page state."""
+        return tuple(self._pairs.get(page, ()))
+
+    def finish(self) -> _Outcomes:
+        """After all cases, what became of all pairs."""
+        pairs = self._seal.pairs
+        self.attention.pairs(self._numbers, map(finding_row, pairs))
+        broken, held = sum(map(fails, pairs)), sum(pair.outcome == "held" for pair in pairs)
+        self.broken += broken
+        self.policies += len(pairs)
+        return _Outcomes(len(pairs), broken, len(pairs) - broken - held, held)
+
+
+def _stating(seal: Seal) -> dict[str, int]:
+    """The numbers of the cases that state a policy on a pair, by their ids."""
+    stating = {pair.case_id for pair in seal.pairs}
+    return {case.id: number for number, case in enumerate(seal.cases, start=1) if case.id in stating}
+
+
+def _shown(sealed: Sealed, page: Paging, glance: _Glance) -> _Shown:
+    cases, salts, batch = [], [], None
+    for number in range(page.first, page.last + 1):
+        sealed_case = sealed.seal.cases[number - 1]
+        measured = sealed.cases.get(sealed_case.id)
+        case = index_case(sealed, number, measured, page.root)
+        glance.take(number, sealed_case, case.judged)
+        if measured is not None:
+            glance.read(*measured)
+            batch = batch or measured[0].batch
+            salts.append(measured[0].salt)
+        cases.append(case)
+    return _Shown(page, tuple(cases), glance.pairs_on(page.number), tuple(salts), batch)
+
+
+def _further_page(sealed: Sealed, shown: _Shown) -> bytes:
+    batch = shown.batch or BatchInfo()
+    values = _values(sealed, shown) | {
+        "salted": salted_view(shown.salts),
+        "pairs_total": _Outcomes(),
+        "title": batch.title,
+        "style": style(paper(sealed.plan.settings), batch.letterhead),
+    }
+    return render("index_page.html.j2", values).encode()
+
+
+def _first_page(sealed: Sealed, shown: _Shown, glance: _Glance) -> bytes:
+    seal, batch = sealed.seal, glance.batch or BatchInfo()
+    outcomes = glance.finish()
+    rows = glance.shares.rows()
+    values = _values(sealed, shown) | {
         "plan": sealed.plan,
-        "seal": seal,
-        "salted": salted_view(tuple(walk.salts)),
-        "standing": standing(seal.signer),
-        "title": walk.batch.title,
-        "letterhead": walk.batch.letterhead,
-        "organisation": walk.batch.organisation,
-        "attention": attention(seal.cases, judged, pairs),
-        "cases": cases,
-        "pairs": pairs,
-        "broken": sum(row.bad for case in judged.values() for row in case.findings) + sum(row.bad for row in pairs),
-        "policies": sum(len(case.findings) for case in judged.values()) + len(pairs),
-        "columns": COLUMNS,
-        "joined": any(case.told is not None and case.told.strip.pieces > COLUMNS for case in cases),
+        "salted": glance.salt.value(),
+        "title": batch.title,
+        "letterhead": batch.letterhead,
+        "organisation": batch.organisation,
+        "page_groups": page_groups(tuple(case.id for case in seal.cases)),
+        "pairs_total": outcomes,
+        "attention": glance.attention.found(),
+        "broken": glance.broken,
+        "policies": glance.policies,
         "overall": rows[:_OVERALL_ROWS],
         "overall_left_out": len(rows[_OVERALL_ROWS:]),
         "share": share,
         "withheld": len(sealed.withheld),
-        "style": style(paper(sealed.plan.settings), walk.batch.letterhead),
+        "style": style(paper(sealed.plan.settings), batch.letterhead),
     }
     return render("index.html.j2", values).encode()
 
 
-class _Walk:
-    """What the page says of each case, collected while they pass by once: each may be read from a file."""
-
-    def __init__(self, sealed: Sealed) -> None:
-        self._sealed = sealed
-        self._told: dict[str, _Told] = {}
-        self._judged: dict[str, _Judgement] = {}
-        self.salts: list[str] = []
-        self.batch = BatchInfo()
-
-    def through(self) -> Iterator[Measured]:
-        """Each case whose content is at hand, in order."""
-        for case_id, (content, evidence) in self._sealed.cases.items():
-            if not self.salts:
-                self.batch = content.batch
-            self.salts.append(content.salt)
-            self._told[case_id] = _told(content, evidence)
-            self._judged[case_id] = _judged(evidence)
-            yield content, evidence
-
-    def case(self, number: int, case: SealedCase) -> _IndexCase:
-        """What is said of a case, once all have passed by."""
-        if not _ID.fullmatch(case.id):
-            raise EvidenceError(f"seal: {case.id!r} is not a case id; a link to it would not be safe.")
-        judged, told = self._judged.get(case.id), self._told.get(case.id)
-        if case.status == "ok" and judged is None and case.id in self._sealed.evidence:
-            judged = _judged(self._sealed.evidence[case.id])
-        views = () if told is None else self._sealed.plan.views
-        links = tuple(_Link(f"cases/{case.id}/report.{view}", _LINK_LABELS[view]) for view in views)
-        withheld = self._sealed.withheld.get(case.id)
-        return _IndexCase(number, case.id, case.status, case.reason, judged, told, withheld, links)
-
-
-def _judged(evidence: Evidence) -> _Judgement:
-    return _Judgement(
-        verdict=faithfulness_of(evidence.checks),
-        faithfulness=verdict_in_words(evidence),
-        source=evidence.answer.source,
-        warnings=tuple(warning.code for warning in evidence.warnings),
-        notes=tuple(warning.code for warning in notes(evidence)),
-        findings=finding_rows(evidence.findings),
-        measured=sum(value is not None for value in evidence.relevance),
-        pieces=len(evidence.units),
-    )
-
-
-def _told(content: Content, evidence: Evidence) -> _Told:
-    check_lengths(content, evidence)
-    fragments(content, evidence)
-    pieces = pieces_of(content, evidence)
-    return _Told(
-        answer=content.answer.text,
-        words=first_words(content.answer.text, _FIRST_WORDS),
-        support=supporting(unit_rows(evidence, pieces))[:_TOP],
-        strip=heat_strip(evidence, pieces),
-    )
+def _values(sealed: Sealed, shown: _Shown) -> dict[str, Any]:
+    """What both kinds of page say."""
+    return {
+        "seal": sealed.seal,
+        "paging": shown.paging,
+        "standing": standing(sealed.seal.signer),
+        "cases": shown.cases,
+        "pairs": finding_rows(shown.pairs),
+        "columns": COLUMNS,
+        "joined": any(case.told is not None and case.told.strip.pieces > COLUMNS for case in shown.cases),
+    }

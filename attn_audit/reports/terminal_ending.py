@@ -79,7 +79,7 @@ def ending_table(rows: Sequence[EndedRow], cases: Mapping[str, Measured] | None)
     left_out = len(rows) - len(most)
     if not left_out:
         return table
-    return Group(table, Text(f"The {ROWS} cases that need a look most; index.html lists the other {left_out}, too."))
+    return Group(table, Text(f"The {ROWS} cases that need a look most; index.html leads to the other {left_out}, too."))
 
 
 def _row(case: SealedCase, evidence: Evidence | None, paired: Sequence[Finding]) -> EndedRow:

@@ -4,7 +4,7 @@ over alone, with plan and seal: then the others are not looked for."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,11 +21,12 @@ from attn_audit.evidence.store import Measured, Readers, Sealed
 from attn_audit.evidence.trust import TrustedKey
 from attn_audit.judge.pairs import check_pairs, pair_findings
 from attn_audit.reports.exports import makers
-from attn_audit.reports.index import index_page
+from attn_audit.reports.index import index_pages
 from attn_audit.reports.verify_page import verify_page
 from attn_audit.verify.asked import Asked, check_asked
 from attn_audit.verify.case import check_exactly, verify_case
 from attn_audit.verify.listed import check_listed
+from attn_audit.verify.pages import Pages, check_same, index_files, one, present
 from attn_audit.verify.report import NotAsPlanned, Report
 from attn_audit.verify.signature import Opened, check_signer, moment, note_test_key, open_statement
 from attn_audit.verify.views import NOT_ASKED
@@ -64,10 +65,11 @@ def verify_batch(report: Report, out: Path, trusted: tuple[TrustedKey, ...], ask
     alone = len(folders) == 1 and not any(os.path.lexists(out / name) for name in (bundle.INDEX, bundle.SUMS))
     with report.check("batch", "files"):
         expected = {bundle.CASES, bundle.MANIFEST, bundle.VERIFY_PAGE}
-        expected |= set() if alone else {bundle.INDEX, bundle.SUMS, *_exported(seal)}
+        found = present(out)
+        expected |= set() if alone else {bundle.SUMS, *_exported(seal), *index_files(seal, found)}
         expected |= {bundle.SUMS_SIGNATURE} if not alone and (seal is None or seal.signed) else set()
         expected |= {bundle.statement_file(out, stem).name for stem in (bundle.PLAN, bundle.SEAL)}
-        check_exactly(bundle.names_in(out), frozenset(expected))
+        check_exactly(found, frozenset(expected))
     for name in sorted(folders):
         verify_case(report, out / bundle.CASES / name, trusted, asked)
     if plan is not None:
@@ -250,11 +252,12 @@ def _check_pages(report: Report, batch: _Batch, asked: Asked) -> None:
     seal, plan = batch.sealed, batch.planned
     sealed = _at_hand(report, batch)
     withheld = tuple(sealed.withheld.values())
-    pages: dict[str, Callable[[Sealed], bytes]] = {
-        bundle.VERIFY_PAGE: lambda _: verify_page(plan, seal, withheld, alone=batch.alone)
+    pages: dict[str, Pages] = {
+        bundle.VERIFY_PAGE: one(bundle.VERIFY_PAGE, lambda _: verify_page(plan, seal, withheld, alone=batch.alone))
     }
     if not batch.alone:
-        pages |= {bundle.INDEX: index_page, **makers(seal.exports)}
+        pages |= {bundle.INDEX: index_pages}
+        pages |= {name: one(name, page) for name, page in makers(seal.exports).items()}
     held = [report.passed(case_id, "numbers") for case_id in report.evidence]
     reason = None
     if not asked.views:
@@ -263,10 +266,9 @@ def _check_pages(report: Report, batch: _Batch, asked: Asked) -> None:
         reason = f"made by version {seal.tool.version}"
     elif len(held) != (1 if batch.alone else seal.ok) or not all(held):
         reason = "not every case could be read, or its numbers do not hold"
-    for name, page in pages.items():
+    for name, made in pages.items():
         if reason is not None:
             report.note("batch", name, f"view not compared: {reason}")
             continue
         with report.check("batch", name):
-            if sha256(page(sealed)) != bundle.digest_of(batch.out / name):
-                raise EvidenceError(f"{name} does not follow from plan, seal and evidence")
+            check_same(batch.out, made(sealed))

@@ -38,7 +38,6 @@ from attn_audit.evidence.statements import summary  # noqa: E402
 from attn_audit.judge.relevance import relevance  # noqa: E402
 from attn_audit.judge.warnings import warnings  # noqa: E402
 from attn_audit.reports import html  # noqa: E402
-from attn_audit.reports.index import index_page  # noqa: E402
 from attn_audit.reports.terminal import case_view  # noqa: E402
 from attn_audit.verify.asked import Asked  # noqa: E402
 from attn_audit.verify.case import verify_case  # noqa: E402
@@ -133,7 +132,7 @@ def fuzz_case(pair: Pair, folder: Path, chance: random.Random) -> str:
     plan, seal = make_records.batch({folder.name: (content, evidence)})
     try:
         html.report(content, evidence)
-        index_page(make_records.sealed(plan, seal, {folder.name: (content, evidence)}))
+        make_records.index_page(make_records.sealed(plan, seal, {folder.name: (content, evidence)}))
         Console(file=io.StringIO(), width=80).print(case_view(content, evidence, top=10, verified="x"))
     except AuditError:
         return "numbers hold, not drawn"
