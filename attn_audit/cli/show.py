@@ -28,7 +28,7 @@ def show(
     if changed:
         raise EvidenceError(f"{changed[0].subject}: {changed[0].name}: {changed[0].detail}; run attn-audit verify")
     for case_id, withheld in report.withheld.items():
-        advise(f"{case_id}: content withheld since {withheld.redaction.created}")
+        advise(f"{case_id}: content withheld since {withheld.created}")
     for number, shown in enumerate(_chosen(report, case)):
         if number:
             stdout().print()
