@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from attn_audit import __version__
 from attn_audit.evidence import bundle
@@ -15,7 +16,7 @@ from attn_audit.evidence.digest import canonical_json, sha256
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.findings import PairFinding
 from attn_audit.evidence.statements import Plan, PlannedCase, Seal, SealedCase, plan_subjects, seal_subjects
-from attn_audit.evidence.store import Measured, Readers, Sealed
+from attn_audit.evidence.store import Readers, Sealed
 from attn_audit.evidence.trust import TrustedKey
 from attn_audit.judge.pairs import check_pairs, pair_findings
 from attn_audit.reports.exports import makers
@@ -28,6 +29,8 @@ from attn_audit.verify.listed import check_listed
 from attn_audit.verify.report import NotAsPlanned, Report
 from attn_audit.verify.signature import Opened, check_signer, moment, note_test_key, open_statement
 from attn_audit.verify.views import NOT_ASKED
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -198,27 +201,22 @@ def _at_hand(report: Report, batch: _Batch) -> Sealed:
     return Sealed(
         plan=batch.planned,
         seal=batch.sealed,
-        cases=_measured(report, (case_id for case_id in finished if case_id in report.told)),
-        evidence=Readers(
-            dict.fromkeys(case_id for case_id in finished if case_id in report.facts), report.evidence.__getitem__
-        ),
+        cases=_some(report.measured, finished),
+        evidence=_some(report.evidence, finished),
         withheld={case_id: report.withheld[case_id] for case_id in finished if case_id in report.withheld},
     )
 
 
-def _measured(report: Report, ids: Iterable[str]) -> Mapping[str, Measured]:
-    def read(case_id: str) -> Measured:
-        case = report.cases[case_id]
-        return case.content, case.evidence
-
-    return Readers(dict.fromkeys(ids), read)
+def _some(found: Mapping[str, V], ids: Iterable[str]) -> Mapping[str, V]:
+    """Of these cases, in this order, those that are there."""
+    return Readers(dict.fromkeys(case_id for case_id in ids if case_id in found), found.__getitem__)
 
 
 def _check_pairs(report: Report, batch: _Batch) -> None:
     """The policies on pairs, judged again where the contents of both cases are at hand and their numbers hold; what is
     left of the others must not contradict itself."""
     sealed = batch.sealed
-    cases = _measured(report, (case_id for case_id in report.told if report.passed(case_id, "numbers")))
+    cases = _some(report.measured, (case_id for case_id in report.told if report.passed(case_id, "numbers")))
     check_pairs(sealed.pairs, cases)
     gone = {case.id for case in sealed.cases if case.status == "ok"} - cases.keys()
     paired = (case.id for case in sealed.cases if case.id in cases and report.told[case.id].paired)

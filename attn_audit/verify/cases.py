@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing.connection import wait
 from pathlib import Path
 from threading import Thread
+from typing import IO, cast
 
 from attn_audit.evidence import bundle
 from attn_audit.evidence.trust import TrustedKey
@@ -20,8 +20,9 @@ from attn_audit.verify.asked import Asked
 from attn_audit.verify.case import verify_case
 from attn_audit.verify.report import Report
 
-_AT_ONCE = 4  # cases that a process takes: few, so that an interruption need not wait for many
 _WORTH, _WORTH_WITH_PDF = 200, 4  # cases for which a process is started: it takes a second to begin
+# Nothing is imported before the path is this program's own: the folder that it runs in may be anybody's.
+_PROGRAM = "import sys; sys.path[:] = {path!r}; from attn_audit.verify.cases import work_for; work_for()"
 
 
 def _unwatched(_done: int, _total: int) -> None:
@@ -30,8 +31,7 @@ def _unwatched(_done: int, _total: int) -> None:
 
 @dataclass(frozen=True)
 class Work:
-    """In how many processes cases are checked at most, and who is told how many of them are done. More than one are
-    started anew (``spawn``): only by a program whose main module does nothing when it is imported."""
+    """In how many processes cases are checked at most, and who is told how many of them are done."""
 
     processes: int = 1
     progress: Callable[[int, int], None] = _unwatched
@@ -61,29 +61,69 @@ def _found(home: Path, trusted: tuple[TrustedKey, ...], asked: Asked, name: str)
     return report
 
 
-def _in_processes(check: Callable[[str], Report], names: Sequence[str], processes: int) -> Iterator[Report]:
-    """The same in the same order. Where the system ends one of the processes, the rest is done in this one."""
-    done = 0
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, _begin)
-    try:
-        for part in pool.map(check, names, chunksize=_AT_ONCE):
-            done += 1
+def _in_processes(check: partial[Report], names: Sequence[str], processes: int) -> Iterator[Report]:
+    """The same in the same order, by turns. What a process cannot do, because the system ended it, is done here."""
+    with ExitStack() as stack:
+        workers = [stack.enter_context(_started()) for _ in range(processes)]
+        for at, worker in enumerate(workers):
+            with suppress(OSError):
+                worker.tell((check, names[at::processes]))
+        for at, name in enumerate(names):
+            try:
+                part = workers[at % processes].next()
+            except (EOFError, OSError, pickle.UnpicklingError):
+                part = check(name)
             yield part
-    except BrokenProcessPool:
-        yield from map(check, names[done:])
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """A process that was started for a share of the cases."""
+
+    told: IO[bytes]
+    says: IO[bytes]
+
+    def tell(self, share: tuple[partial[Report], Sequence[str]]) -> None:
+        """What it has to do."""
+        pickle.dump(share, self.told)
+        self.told.flush()
+
+    def next(self) -> Report:
+        """What it found next. Raises EOFError where it is no more."""
+        found: Report = pickle.load(self.says)  # noqa: S301  (by a process of ours)
+        return found
+
+
+@contextmanager
+def _started() -> Iterator[_Worker]:
+    """A process that waits for its work, and does not outlive its use."""
+    program = _PROGRAM.format(path=[str(Path(one).absolute()) for one in sys.path])
+    worker = subprocess.Popen(  # noqa: S603  (this program itself)
+        (sys.executable, "-c", program),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # what goes wrong there goes wrong here once more
+        start_new_session=True,  # an interruption is for this process, which ends that one
+    )
+    try:
+        yield _Worker(cast("IO[bytes]", worker.stdin), cast("IO[bytes]", worker.stdout))
     finally:
-        pool.shutdown(cancel_futures=True)
+        worker.kill()
+        with suppress(OSError):  # what it was not told any more
+            worker.communicate()
 
 
-def _begin() -> None:
-    """A process ends at once when the user interrupts, and with the one that it works for, however that ends."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    Thread(target=_end_with_parent, daemon=True).start()
+def work_for() -> None:
+    """What such a process does: the cases that it is told on stdin, their results to stdout. Ends with the process
+    that started it, however that ends."""
+    results, sys.stdout = sys.stdout.buffer, sys.stderr
+    check, names = pickle.load(sys.stdin.buffer)  # noqa: S301  (by the process that started this one)
+    Thread(target=_end_with_starter, daemon=True).start()
+    for name in names:
+        pickle.dump(check(name), results)
+        results.flush()
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+def _end_with_starter() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)

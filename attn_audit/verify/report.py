@@ -14,7 +14,7 @@ from attn_audit.evidence.errors import EvidenceError, Incomplete, NotReplayed, U
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
 from attn_audit.evidence.statements import Redaction
-from attn_audit.evidence.store import Readers, read_again
+from attn_audit.evidence.store import Measured, Readers, read_again
 from attn_audit.verify.facts import Facts, Told
 
 CHANGED, UNTRUSTED, NOT_AS_PLANNED = EvidenceError.exit_code, UntrustedSigner.exit_code, 22
@@ -70,6 +70,11 @@ class Report:
     def cases(self) -> Mapping[str, VerifiedCase]:
         """Those whose content is there."""
         return Readers(self.told, self._case)
+
+    @property
+    def measured(self) -> Mapping[str, Measured]:
+        """The same as the pages take them."""
+        return Readers(self.told, self._measured)
 
     @property
     def evidence(self) -> Mapping[str, Evidence]:
@@ -153,8 +158,11 @@ class Report:
         return first
 
     def _case(self, name: str) -> VerifiedCase:
+        return VerifiedCase(*self._measured(name))
+
+    def _measured(self, name: str) -> Measured:
         content = read_again(self.home / name / bundle.CONTENT, self.told[name].content, Content)
-        return VerifiedCase(content, self._evidence(name))
+        return content, self._evidence(name)
 
     def _evidence(self, name: str) -> Evidence:
         return read_again(self.home / name / bundle.EVIDENCE, self.facts[name].evidence, Evidence)
