@@ -171,10 +171,15 @@ def remove_unfinished(out: Path) -> None:
 
 
 def paths_in(out: Path, depth: int = 3) -> Iterator[str]:
-    """Every file of an audit folder and those below, relative and with slashes, in the order of these paths, without
-    keeping all of them. Raises EvidenceError where one is a link, or lies deeper than the files of a case."""
+    """Every file of an audit folder and those below, relative and with slashes, in the order of these paths. What is in
+    the folder is listed at once, what is below when it is reached. Raises EvidenceError where one is a link, or lies
+    deeper than the files of a case."""
     names = {f"{name}/" if (out / name).is_dir() else name for name in names_in(out)}
-    for name in sorted(names):  # with the slash, so that "a-b/x" comes before "a/x", as in the order of whole paths
+    return _paths(out, sorted(names), depth)  # with the slash: "a-b/x" is before "a/x", as in the order of whole paths
+
+
+def _paths(out: Path, names: Iterable[str], depth: int) -> Iterator[str]:
+    for name in names:
         if not name.endswith("/"):
             yield name
         elif depth > 1:

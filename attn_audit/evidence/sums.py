@@ -13,11 +13,14 @@ _UNLISTED = frozenset({bundle.SUMS, bundle.SUMS_SIGNATURE})
 
 
 def sums(out: Path) -> Iterator[bytes]:
-    """A line for each file, in the order of their names: all but the list itself and its signature. Raises
-    EvidenceError."""
-    for name in bundle.paths_in(out):
-        if name not in _UNLISTED:
-            yield os.fsencode(f"{bundle.digest_of(out / name)}  {name}\n")  # a planted file may have any name
+    """A line for each file, in the order of their names: all but the list itself and its signature. The files beside
+    them are those of this moment, so that the list may be written while it is made. Raises EvidenceError."""
+    paths = bundle.paths_in(out)
+    return (_line(out, name) for name in paths if name not in _UNLISTED)
+
+
+def _line(out: Path, name: str) -> bytes:
+    return os.fsencode(f"{bundle.digest_of(out / name)}  {name}\n")  # a planted file may have any name
 
 
 def write_sums(out: Path, key: SigningKey | None) -> None:
