@@ -27,6 +27,7 @@ from attn_audit.verify.asked import Asked
 from attn_audit.verify.cases import Work
 from attn_audit.verify.report import Report
 
+_MANY = 20  # cases for which a bar is drawn
 _VERDICTS = {
     0: "VERIFIED: nothing was changed since it was signed by a key you trust",
     3: "VERIFIED, CONTENT WITHHELD: what is there is genuine, but {withheld} of {cases} cases hold no content any more",
@@ -85,9 +86,12 @@ def watched(path: Path, trusted: tuple[TrustedKey, ...], asked: Asked) -> Report
     """Verify by all processors, with a bar on a terminal. Raises UsageError."""
     columns = (TextColumn("checking cases"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=stderr(), disable=not stderr().is_terminal, transient=True) as progress:
-        task = progress.add_task("", total=None)
-        work = Work(this_host(None).threads, lambda done, total: progress.update(task, completed=done, total=total))
-        return verify_audit(path, trusted, asked, work)
+        task = progress.add_task("", visible=False)
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total, visible=total >= _MANY)
+
+        return verify_audit(path, trusted, asked, Work(this_host(None).threads, show))
 
 
 def _digest(text: str) -> str:

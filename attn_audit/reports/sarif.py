@@ -62,7 +62,7 @@ def results(sealed: Sealed) -> bytes:
     }
     # The results are put in as bytes: as values, all at once, they take six times as much memory as their text.
     before, after = _encoded({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, 0).split(_NO_RESULTS)
-    return b"".join((before, b'"results": ', _array(found), after, b"\n"))
+    return b"".join((before, b'"results": ', *_array(found), after, b"\n"))
 
 
 def _encoded(value: dict[str, Any], depth: int) -> bytes:
@@ -71,10 +71,12 @@ def _encoded(value: dict[str, Any], depth: int) -> bytes:
     return text.replace("\n", "\n" + depth * "  ").encode("ascii")
 
 
-def _array(values: list[bytes]) -> bytes:
-    """Of values that were encoded four levels deep."""
+def _array(values: list[bytes]) -> Iterator[bytes]:
+    """Of values that were encoded four levels deep, in parts."""
     begin, end = b"\n" + 8 * b" ", b"\n" + 6 * b" "
-    return b"[" + begin + (b"," + begin).join(values) + end + b"]" if values else b"[]"
+    for number, value in enumerate(values):
+        yield from (b"," if number else b"[", begin, value)
+    yield end + b"]" if values else b"[]"
 
 
 def _fixed_rules() -> Iterator[dict[str, Any]]:
