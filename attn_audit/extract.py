@@ -33,7 +33,7 @@ def extract(out: Path, case_id: str, target: Path) -> None:
         names = [bundle.MANIFEST, *(bundle.statement_file(out, stem).name for stem in (bundle.PLAN, bundle.SEAL))]
         files = {name: bundle.read_file(out / name) for name in names}
         plan, seal = stored_statement(out, bundle.PLAN, Plan), stored_statement(out, bundle.SEAL, Seal)
-        withheld = [report.withheld[case_id].redaction] if case_id in report.withheld else []
+        withheld = [report.withheld[case_id]] if case_id in report.withheld else []
         files[bundle.VERIFY_PAGE] = verify_page(plan, seal, withheld, alone=True)
         folder = out / bundle.CASES / case_id
         case = {name: bundle.read_file(folder / name) for name in sorted(bundle.names_in(folder))}

@@ -886,4 +886,4 @@ def test_a_change_between_two_looks_is_a_failure(audit: Any, monkeypatch: pytest
     monkeypatch.setattr(verify_batch, "_check_planned", exchanged)
     found = audits.report(audit)
     assert found.exit_code == CHANGED
-    assert "was changed while it was being verified" in audits.failures(found)["batch", "cases"]
+    assert "was changed while it was being verified" in audits.failures(found)["batch", "index.html"]

@@ -6,14 +6,16 @@ import re
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from textwrap import indent
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from attn_audit.cases import read_cases
-from attn_audit.cli.console import data, stdout
+from attn_audit.cli.console import data, stderr, stdout
+from attn_audit.cli.verified import checks_table
 from attn_audit.evidence import bundle
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.trust import TrustedKey, read_allowed_signers, read_public_key, without_revoked
@@ -22,9 +24,10 @@ from attn_audit.reports.jsonlines import for_log
 from attn_audit.reports.text import visible
 from attn_audit.verify import verify as verify_audit
 from attn_audit.verify.asked import Asked
-from attn_audit.verify.report import Check, Report
+from attn_audit.verify.cases import Work
+from attn_audit.verify.report import Report
 
-_STYLES = {"ok": "green", "failed": "bold red", "note": "yellow"}
+_MANY = 20  # cases for which a bar is drawn
 _VERDICTS = {
     0: "VERIFIED: nothing was changed since it was signed by a key you trust",
     3: "VERIFIED, CONTENT WITHHELD: what is there is genuine, but {withheld} of {cases} cases hold no content any more",
@@ -61,13 +64,11 @@ def verify(
         since=None if max_age is None else _since(max_age, this_host(None).clock()),
         views=not no_rerender,
     )
-    report = verify_audit(path, trusted if revoked is None else without_revoked(trusted, revoked), asked)
+    report = watched(path, trusted if revoked is None else without_revoked(trusted, revoked), asked)
     if model is not None:
         _check_model(report, path, model)
     if as_json:
-        checks = [asdict(check) for check in report.checks]
-        said = {"exit_code": report.exit_code, "verdict": _verdict(report), "checks": checks}
-        data(for_log(said, indent=2))
+        _print_json(report)
     else:
         _print(report)
     raise typer.Exit(report.exit_code)
@@ -79,6 +80,18 @@ def _check_model(report: Report, path: Path, model: str) -> None:
 
     located = locate(model)
     check_retold(report, located, "batch" if (path / bundle.CASES).is_dir() else path.resolve().name)
+
+
+def watched(path: Path, trusted: tuple[TrustedKey, ...], asked: Asked) -> Report:
+    """Verify by all processors, with a bar on a terminal. Raises UsageError."""
+    columns = (TextColumn("checking cases"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=stderr(), disable=not stderr().is_terminal, transient=True) as progress:
+        task = progress.add_task("", visible=False)
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total, visible=total >= _MANY)
+
+        return verify_audit(path, trusted, asked, Work(this_host(None).threads, show))
 
 
 def _digest(text: str) -> str:
@@ -109,22 +122,20 @@ def trusted_keys(trust: Path | None, public_key: Path | None) -> tuple[TrustedKe
 
 
 def _print(report: Report) -> None:
-    """What passed in one row a subject; each failure and each thing to know in a row of its own."""
-    table = Table("what", "result", "checks", box=None, pad_edge=False)
-    subjects: dict[str, list[Check]] = {}
-    for check in report.checks:
-        subjects.setdefault(check.subject, []).append(check)
-    for subject, checks in subjects.items():
-        if passed := [check.name for check in checks if check.outcome == "ok"]:
-            table.add_row(visible(subject), Text("ok", _STYLES["ok"]), ", ".join(dict.fromkeys(passed)))
-        for check in checks:
-            if check.outcome != "ok":
-                said = Text(visible(f"{check.name}: {check.detail}"), overflow="fold")
-                table.add_row(visible(subject), Text(check.outcome, _STYLES[check.outcome]), said)
-    stdout().print(table)
+    stdout().print(checks_table(report))
     failed = sum(check.outcome == "failed" for check in report.checks)
     stdout().print(f"{len(report.checks)} results, {failed} failed")
     stdout().print(Text(_verdict(report), "bold red" if report.exit_code else "bold green"))
+
+
+def _print_json(report: Report) -> None:
+    """One JSON object, of which no more than a check is in memory at a time."""
+    said = {"exit_code": report.exit_code, "verdict": _verdict(report), "checks": []}
+    data(for_log(said, indent=2).removesuffix("]\n}"))
+    for number, check in enumerate(report.checks, start=1):
+        lines = indent(for_log(asdict(check), indent=2), "    ")
+        data(lines if number == len(report.checks) else f"{lines},")
+    data("  ]\n}")
 
 
 def _verdict(report: Report) -> str:

@@ -29,6 +29,7 @@ CASES = "cases"
 SIGNED, UNSIGNED = ".sigstore.json", ".unsigned.json"
 PLAN, ATTESTATION, SEAL, REDACTION = "plan", "attestation", "seal", "redaction"
 _FILE_LIMIT = 64 << 20  # bytes; a case of 100,000 scores takes about 2 MiB
+_BATCH_LIMIT = 256 << 20  # what names 100,000 cases: a seal with a pair for each takes 100 MiB, SHA256SUMS up to 80
 _TABLE_LIMIT = 4 << 30
 _PART = 1 << 20
 _PENDING = ".pending-"
@@ -105,10 +106,11 @@ def locked(out: Path) -> Iterator[None]:
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """The whole file or none of it: written beside, flushed, renamed. Raises Incomplete."""
-    _write(path, (data,), mode)
+    write_parts(path, (data,), mode=mode)
 
 
-def _write(path: Path, parts: Iterable[bytes], mode: int) -> None:
+def write_parts(path: Path, parts: Iterable[bytes], *, mode: int = 0o666) -> None:
+    """The same of a file that is made part by part. Raises Incomplete."""
     pending = path.with_name(_PENDING + path.name)
     try:
         pending.unlink(missing_ok=True)  # of a process that was killed: only one writes here
@@ -206,20 +208,36 @@ def remove_unfinished(out: Path) -> None:
 
 
 def paths_in(out: Path, depth: int = 3) -> Iterator[str]:
-    """Every file of an audit folder and those below, relative and with slashes, in no order. Raises EvidenceError where
-    one is a link, or lies deeper than the files of a case."""
-    for name in names_in(out):
-        if not (out / name).is_dir():
+    """Every file of an audit folder and those below, relative and with slashes, in the order of these paths. What is in
+    the folder is listed at once, what is below when it is reached. Raises EvidenceError where one is a link, or lies
+    deeper than the files of a case."""
+    names = {f"{name}/" if (out / name).is_dir() else name for name in names_in(out)}
+    return _paths(out, sorted(names), depth)  # with the slash: "a-b/x" is before "a/x", as in the order of whole paths
+
+
+def _paths(out: Path, names: Iterable[str], depth: int) -> Iterator[str]:
+    for name in names:
+        if not name.endswith("/"):
             yield name
         elif depth > 1:
-            yield from (f"{name}/{inner}" for inner in paths_in(out / name, depth - 1))
+            yield from (f"{name}{inner}" for inner in paths_in(out / name, depth - 1))
         else:
-            raise EvidenceError(f"{name!r:.80} is a folder; an audit has none there")
+            raise EvidenceError(f"{name[:-1]!r:.80} is a folder; an audit has none there")
 
 
 def read_file(path: Path) -> bytes:
     """The bytes of a regular file that is no link, up to 64 MiB. Raises EvidenceError."""
     return b"".join(_parts(path, _FILE_LIMIT))
+
+
+def read_statement(path: Path) -> bytes:
+    """The same of a statement, up to 256 MiB: a seal names every case of a batch. Raises EvidenceError."""
+    return b"".join(parts_of_list(path))
+
+
+def parts_of_list(path: Path) -> Iterator[bytes]:
+    """The bytes of a file that names every file of a batch, a part at a time, up to 256 MiB. Raises EvidenceError."""
+    return _parts(path, _BATCH_LIMIT)
 
 
 def digest_of(path: Path) -> str:
@@ -233,7 +251,7 @@ def digest_of(path: Path) -> str:
 
 def copy_file(path: Path, target: Path) -> None:
     """A file of an audit to another place, whole or not at all. Raises EvidenceError and Incomplete."""
-    _write(target, _parts(path, _TABLE_LIMIT), 0o666)
+    write_parts(target, _parts(path, _TABLE_LIMIT))
 
 
 def _parts(path: Path, limit: int) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from typing import TypeAlias
 
 from cryptography.exceptions import InvalidKey, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -16,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from attn_audit.evidence.errors import EvidenceError, UntrustedSigner
 from attn_audit.evidence.keys import NAMESPACE, SigningKey, fingerprint, wire_form
 from attn_audit.evidence.trust import TrustedKey, entries_that_signed
+
+Digest: TypeAlias = "hashlib._Hash"
 
 _BEGIN, _END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
 _LINE = 70  # characters of base64
@@ -27,11 +30,26 @@ _LIMIT = 4096  # bytes; a signature by an Ed25519 key takes about 300
 
 def sign(data: bytes, key: SigningKey) -> bytes:
     """The armored signature of ``data`` in our namespace."""
-    return _armored(key.private.public_key(), key.private.sign(_signed(data)))
+    return sign_digest(digest(data).digest(), key)
+
+
+def sign_digest(sha512: bytes, key: SigningKey) -> bytes:
+    """The same of data that was hashed part by part (``digest``)."""
+    return _armored(key.private.public_key(), key.private.sign(_signed(sha512)))
+
+
+def digest(data: bytes = b"") -> Digest:
+    """What is signed of the data, to which more can be added."""
+    return hashlib.sha512(data)
 
 
 def verify(data: bytes, armored: bytes, trusted: tuple[TrustedKey, ...], what: str) -> tuple[TrustedKey, ...]:
-    """Every entry of the trusted key that signed ``data``, at least one.
+    """Every entry of the trusted key that signed ``data``, at least one. Raises as ``verify_digest`` does."""
+    return verify_digest(digest(data).digest(), armored, trusted, what)
+
+
+def verify_digest(sha512: bytes, armored: bytes, trusted: tuple[TrustedKey, ...], what: str) -> tuple[TrustedKey, ...]:
+    """The same of data that was hashed part by part (``digest``).
 
     Raises EvidenceError where the file is not in its one form or not what the key signed that it names, UntrustedSigner
     where it names a key that is not trusted.
@@ -40,7 +58,7 @@ def verify(data: bytes, armored: bytes, trusted: tuple[TrustedKey, ...], what: s
     if _armored(public, signature) != armored:
         raise EvidenceError(f"{what} is not an OpenSSH signature in the form and namespace that audits have")
     claimed = fingerprint(public)
-    entries = entries_that_signed(trusted, signature, _signed(data))
+    entries = entries_that_signed(trusted, signature, _signed(sha512))
     if entries and fingerprint(entries[0].public) == claimed:
         return entries
     if entries or claimed in {fingerprint(key.public) for key in trusted}:
@@ -48,9 +66,9 @@ def verify(data: bytes, armored: bytes, trusted: tuple[TrustedKey, ...], what: s
     raise UntrustedSigner(f"{what} is by a key that is not trusted ({claimed})")
 
 
-def _signed(data: bytes) -> bytes:
+def _signed(sha512: bytes) -> bytes:
     """What the key signs."""
-    return _MAGIC + _strings(NAMESPACE.encode(), b"", _HASH, hashlib.sha512(data).digest())
+    return _MAGIC + _strings(NAMESPACE.encode(), b"", _HASH, sha512)
 
 
 def _armored(public: Ed25519PublicKey, signature: bytes) -> bytes:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization as ser
@@ -46,6 +47,10 @@ class TrustedKey:
     valid_before: datetime | None = None
     revoked: bool = False
 
+    def __reduce__(self) -> tuple[Any, ...]:  # the key itself cannot be sent to another process
+        rest = (self.principals, self.valid_after, self.valid_before, self.revoked)
+        return _sent, (self.public.public_bytes_raw(), *rest)
+
     @property
     def key_id(self) -> str:
         return key_id(self.public)
@@ -60,6 +65,10 @@ class TrustedKey:
     def may_sign_as(self, principal: str) -> bool:
         """Whether the reader lets the key sign in that name."""
         return not self.principals or matches(principal, self.principals)
+
+
+def _sent(public: bytes, *rest: Any) -> TrustedKey:
+    return TrustedKey(Ed25519PublicKey.from_public_bytes(public), *rest)
 
 
 def entries_that_signed(trusted: tuple[TrustedKey, ...], signature: bytes, message: bytes) -> tuple[TrustedKey, ...]:

@@ -24,6 +24,7 @@ _LENGTH = 1_000
 _NOT_NAMED = re.compile(r"[^a-z0-9]+")
 # In the text of a message "[words](target)" is a link and "{0}" stands for an argument (SARIF 3.11.5 and 3.11.6).
 _SPECIAL = re.compile(r"(?<=\])\(|\{(?=\d)")
+_NO_RESULTS = b'"results": []'  # which no text in the file can hold: its quotation marks are escaped
 _CASE_FAILED, _FAITHFULNESS = "case-failed", "faithfulness"
 _LEVELS: Mapping[str, Level] = {"fails": "error", "warns": "warning"}
 
@@ -32,11 +33,13 @@ def results(sealed: Sealed) -> bytes:
     """The whole file, in ASCII. Raises EvidenceError where plan and seal do not name the same cases."""
     plan, seal = sealed.plan, sealed.seal
     rules = {rule["id"]: rule for rule in _fixed_rules()}
-    found: list[dict[str, Any]] = []
-    for case in cases(sealed):
-        rules |= {rule["id"]: rule for finding in case.findings for rule in (_policy_rule(finding),)}
-        found += _results(case, plan.source)
     numbers = {rule: number for number, rule in enumerate(rules)}
+    found: list[bytes] = []
+    for case in cases(sealed):
+        for rule in map(_policy_rule, case.findings):
+            rules[rule["id"]] = rule
+            numbers.setdefault(rule["id"], len(numbers))
+        found += (_encoded({**one, "ruleIndex": numbers[one["ruleId"]]}, 4) for one in _results(case, plan.source))
     run = {
         "tool": {"driver": {"name": "attn-audit", "version": seal.tool.version, "rules": list(rules.values())}},
         "invocations": [
@@ -47,7 +50,7 @@ def results(sealed: Sealed) -> bytes:
             }
         ],
         "columnKind": "unicodeCodePoints",
-        "results": [{**result, "ruleIndex": numbers[result["ruleId"]]} for result in found],
+        "results": [],
         "properties": {
             "plan": seal.plan,
             "modelName": _shown(plan.model_name),
@@ -57,8 +60,23 @@ def results(sealed: Sealed) -> bytes:
             "cases": {"ok": seal.ok, "failed": seal.failed, "skipped": seal.skipped},
         },
     }
-    log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
-    return json.dumps(log, indent=2, ensure_ascii=True, allow_nan=False).encode("ascii") + b"\n"
+    # The results are put in as bytes: as values, all at once, they take six times as much memory as their text.
+    before, after = _encoded({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, 0).split(_NO_RESULTS)
+    return b"".join((before, b'"results": ', *_array(found), after, b"\n"))
+
+
+def _encoded(value: dict[str, Any], depth: int) -> bytes:
+    """As it stands so many levels deep in the file."""
+    text = json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False)
+    return text.replace("\n", "\n" + depth * "  ").encode("ascii")
+
+
+def _array(values: list[bytes]) -> Iterator[bytes]:
+    """Of values that were encoded four levels deep, in parts."""
+    begin, end = b"\n" + 8 * b" ", b"\n" + 6 * b" "
+    for number, value in enumerate(values):
+        yield from (b"," if number else b"[", begin, value)
+    yield end + b"]" if values else b"[]"
 
 
 def _fixed_rules() -> Iterator[dict[str, Any]]:

@@ -138,8 +138,10 @@ def _number(value: float) -> str:
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
-    text = io.StringIO(newline="")
+    data = io.BytesIO()
+    text = io.TextIOWrapper(data, "utf-8", newline="")  # as text the whole table would take up to four times as much
     writer = csv.writer(text)
     writer.writerow(columns)
     writer.writerows(rows)
-    return text.getvalue().encode("utf-8")
+    text.flush()
+    return data.getvalue()

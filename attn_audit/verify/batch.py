@@ -4,32 +4,34 @@ over alone, with plan and seal: then the others are not looked for."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from attn_audit import __version__
 from attn_audit.evidence import bundle
-from attn_audit.evidence.digest import canonical, canonical_json, salted_case, sha256
+from attn_audit.evidence.digest import canonical_json, sha256
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.evidence.findings import PairFinding
-from attn_audit.evidence.identity import manifest
-from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.statements import Plan, PlannedCase, Seal, SealedCase, plan_subjects, seal_subjects
-from attn_audit.evidence.store import Measured, Readers, Sealed
+from attn_audit.evidence.store import Readers, Sealed
 from attn_audit.evidence.trust import TrustedKey
 from attn_audit.judge.pairs import check_pairs, pair_findings
 from attn_audit.reports.exports import makers
 from attn_audit.reports.index import index_pages
 from attn_audit.reports.verify_page import verify_page
 from attn_audit.verify.asked import Asked, check_asked
-from attn_audit.verify.case import check_exactly, verify_case
+from attn_audit.verify.case import check_exactly
+from attn_audit.verify.cases import Work, verify_cases
 from attn_audit.verify.listed import check_listed
 from attn_audit.verify.pages import Pages, check_same, index_files, one, present
 from attn_audit.verify.report import NotAsPlanned, Report
 from attn_audit.verify.signature import Opened, check_signer, moment, note_test_key, open_statement
 from attn_audit.verify.views import NOT_ASKED
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class _Batch:
         return self.seal.statement.predicate
 
 
-def verify_batch(report: Report, out: Path, trusted: tuple[TrustedKey, ...], asked: Asked) -> None:
+def verify_batch(report: Report, out: Path, trusted: tuple[TrustedKey, ...], asked: Asked, work: Work) -> None:
     """Every check on a whole audit folder, listed in ``report``."""
     plan = open_statement(report, "batch", bundle.statement_file(out, bundle.PLAN), Plan, trusted)
     seal = open_statement(report, "batch", bundle.statement_file(out, bundle.SEAL), Seal, trusted)
@@ -70,8 +72,7 @@ def verify_batch(report: Report, out: Path, trusted: tuple[TrustedKey, ...], ask
         expected |= {bundle.SUMS_SIGNATURE} if not alone and (seal is None or seal.signed) else set()
         expected |= {bundle.statement_file(out, stem).name for stem in (bundle.PLAN, bundle.SEAL)}
         check_exactly(found, frozenset(expected))
-    for name in sorted(folders):
-        verify_case(report, out / bundle.CASES / name, trusted, asked)
+    verify_cases(report, sorted(folders), trusted, asked, work)
     if plan is not None:
         planned = plan.statement.predicate
         check_signer(report, "batch", planned.signer, planned.created, plan)
@@ -96,14 +97,14 @@ def _check_batch(report: Report, batch: _Batch, folders: frozenset[str], asked: 
         _check_seal(batch)
         _check_times(report, batch)
     for case in sealed.cases:
-        if case.id in report.evidence:
+        if case.id in report.facts:
             with report.check(case.id, "as planned"):
                 _check_planned(report, batch, case)
         if case.status != "ok":
             report.note(case.id, "status", f"{case.status}: {case.reason}")
     with report.check("batch", "cases"):
         _check_folders(folders, batch)
-        if len({canonical(case.content.batch) for case in report.cases.values()}) > 1:
+        if len({told.batch for told in report.told.values()}) > 1:
             raise EvidenceError("the cases do not agree on what the case file says of the batch")
     with report.check("batch", "pairs"):
         _check_pairs(report, batch)
@@ -127,7 +128,7 @@ def _check_seal(batch: _Batch) -> None:
     planned, sealed = batch.planned, batch.sealed
     if batch.plan.statement.subjects != plan_subjects(planned):
         raise EvidenceError("the plan's subject is not the model it plans with")
-    if sealed.plan != sha256(bundle.read_file(bundle.statement_file(batch.out, bundle.PLAN))):
+    if sealed.plan != batch.plan.digest:
         raise NotAsPlanned("the seal closes another plan than the one in this folder")
     if sealed.signer != planned.signer:
         raise EvidenceError("plan and seal name different signers")
@@ -151,29 +152,26 @@ def _check_times(report: Report, batch: _Batch) -> None:
     times = [moment(plan.created), moment(seal.started), moment(seal.finished)]
     if times != sorted(times) or plan.created != seal.started:
         raise EvidenceError("plan and seal are not in the order of their times")
-    for evidence in report.evidence.values():
-        if not times[0] <= moment(evidence.run.started) <= moment(evidence.run.finished) <= times[2]:
+    for facts in report.facts.values():
+        if not times[0] <= moment(facts.started) <= moment(facts.finished) <= times[2]:
             raise EvidenceError("a case was not measured between the plan and the seal, by their own times")
-    if any(moment(case.redaction.created) < times[2] for case in report.withheld.values()):
+    if any(moment(redaction.created) < times[2] for redaction in report.withheld.values()):
         raise EvidenceError("a content was withheld before the batch was sealed, by their own times")
 
 
 def _check_planned(report: Report, batch: _Batch, sealed: SealedCase) -> None:
     """A finished case is the planned one, and the one that was sealed."""
-    plan, evidence = batch.planned, report.evidence.get(sealed.id)
-    if sealed.status != "ok" or evidence is None:
+    plan, facts = batch.planned, report.facts.get(sealed.id)
+    if sealed.status != "ok" or facts is None:
         return
-    attestation = bundle.read_file(bundle.statement_file(batch.out / bundle.CASES / sealed.id, bundle.ATTESTATION))
-    if sha256(attestation) != sealed.attestation or evidence.plan != batch.sealed.plan:
+    terms, planned = facts.terms, batch.planned_cases.get(sealed.id)
+    if facts.attestation != sealed.attestation or terms.plan != batch.sealed.plan:
         raise NotAsPlanned("this is not the case that was sealed: it was measured in another run")
-    planned = batch.planned_cases.get(sealed.id)
-    case = report.cases.get(sealed.id)
-    digest = None if case is None else salted_case(case.content.salt, case.content.case)
-    if planned is None or (digest is not None and planned.digest != digest):
+    if planned is None or (facts.told is not None and planned.digest != facts.told.case):
         raise NotAsPlanned("the case is not the one that was planned: its question or its options differ")
-    if evidence.signer != plan.signer:
+    if terms.signer != plan.signer:
         raise EvidenceError("the case names another signer than the plan")
-    if (evidence.settings, evidence.views) != (plan.settings, plan.views):
+    if (terms.settings, terms.views) != (plan.settings, plan.views):
         raise NotAsPlanned("the case was measured with other settings than planned")
 
 
@@ -191,48 +189,41 @@ def _check_model(report: Report, batch: _Batch) -> None:
         raise EvidenceError("the model's files changed between the plan and the end of the batch, or could not be read")
     stored = bundle.read_file(batch.out / bundle.MANIFEST)
     canonical_json(stored, bundle.MANIFEST)
-    for case_id, evidence in report.evidence.items():
-        if (evidence.model.root, evidence.model.name) != (plan.model_root, plan.model_name):
+    digest = sha256(stored)
+    for case_id, facts in report.facts.items():
+        if (facts.terms.model_root, facts.terms.model_name) != (plan.model_root, plan.model_name):
             raise NotAsPlanned(f"case {case_id!r} was measured on another model than planned")
-        if manifest(evidence.model) != stored:
+        if facts.terms.manifest != digest:
             raise EvidenceError(f"{bundle.MANIFEST} lists other files than the evidence of a case")
 
 
 def _at_hand(report: Report, batch: _Batch) -> Sealed:
     """What was read of the audit, in the order of the seal."""
     finished = [case.id for case in batch.sealed.cases if case.status == "ok"]
-    cases: Readers[Measured] = Readers()
-    evidence: Readers[Evidence] = Readers()
-    for case_id in finished:
-        if case_id in report.cases:
-            cases.add(case_id, partial(_measured, report, case_id))
-        if case_id in report.evidence:
-            evidence.add(case_id, partial(report.evidence.__getitem__, case_id))
     return Sealed(
         plan=batch.planned,
         seal=batch.sealed,
-        cases=cases,
-        evidence=evidence,
-        withheld={case_id: report.withheld[case_id].redaction for case_id in finished if case_id in report.withheld},
+        cases=_some(report.measured, finished),
+        evidence=_some(report.evidence, finished),
+        withheld={case_id: report.withheld[case_id] for case_id in finished if case_id in report.withheld},
     )
 
 
-def _measured(report: Report, case_id: str) -> Measured:
-    case = report.cases[case_id]
-    return case.content, case.evidence
+def _some(found: Mapping[str, V], ids: Iterable[str]) -> Mapping[str, V]:
+    """Of these cases, in this order, those that are there."""
+    return Readers(dict.fromkeys(case_id for case_id in ids if case_id in found), found.__getitem__)
 
 
 def _check_pairs(report: Report, batch: _Batch) -> None:
     """The policies on pairs, judged again where the contents of both cases are at hand and their numbers hold; what is
     left of the others must not contradict itself."""
-    sealed, cases = batch.sealed, Readers[Measured]()
-    for case_id in report.cases:
-        if report.passed(case_id, "numbers"):
-            cases.add(case_id, partial(_measured, report, case_id))
+    sealed = batch.sealed
+    cases = _some(report.measured, (case_id for case_id in report.told if report.passed(case_id, "numbers")))
     check_pairs(sealed.pairs, cases)
-    gone = {case.id for case in sealed.cases if case.status == "ok"} - set(cases)
+    gone = {case.id for case in sealed.cases if case.status == "ok"} - cases.keys()
+    paired = (case.id for case in sealed.cases if case.id in cases and report.told[case.id].paired)
     said = [pair for pair in sealed.pairs if pair.case_id not in gone]
-    again = list(pair_findings((case.id for case in sealed.cases if case.id in report.paired), cases))
+    again = list(pair_findings(paired, cases))
     if len(said) != len(again) or any(
         _about(one) != _about(other) or (one != other and one.pair_with not in gone)
         for one, other in zip(said, again, strict=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -22,7 +20,6 @@ from attn_audit.evidence.statements import (
     summary,
     summary_of,
 )
-from attn_audit.evidence.store import read_again
 from attn_audit.evidence.trust import TrustedKey
 from attn_audit.judge.belonging import check_belonging, check_measured
 from attn_audit.judge.method import described
@@ -31,7 +28,8 @@ from attn_audit.judge.relevance import relevance
 from attn_audit.judge.shape import check_numbers, check_shape
 from attn_audit.judge.warnings import warnings
 from attn_audit.verify.asked import Asked
-from attn_audit.verify.report import WITHHELD, Report, VerifiedCase, WithheldCase
+from attn_audit.verify.facts import facts_of, told_by
+from attn_audit.verify.report import WITHHELD, Report, VerifiedCase
 from attn_audit.verify.signature import Opened, check_signer, note_test_key, open_statement
 from attn_audit.verify.views import check_views
 
@@ -51,12 +49,10 @@ def verify_case(report: Report, folder: Path, trusted: tuple[TrustedKey, ...], a
         files = _named_files(folder, opened.statement.subjects)
         content = parse_canonical(files[bundle.CONTENT], Content, bundle.CONTENT)
         evidence = parse_canonical(files[bundle.EVIDENCE], Evidence, bundle.EVIDENCE)
-        case, digests = VerifiedCase(content, evidence, opened.key), dict(opened.statement.subjects)
-        report.cases.add(name, partial(_again, folder, digests, opened.key))
-        report.evidence.add(name, partial(_evidence_again, folder, digests))
-        if any(policy.pair_with is not None for policy in content.case.policies):
-            report.paired.add(name)
-    if name not in report.cases:
+        case, digests = VerifiedCase(content, evidence), dict(opened.statement.subjects)
+        told = told_by(content, digests[bundle.CONTENT])
+        report.account(name, facts_of(opened.digest, digests[bundle.EVIDENCE], evidence, told))
+    if name not in report.facts:
         return
     with report.check(name, "summary"):
         _check_summary(name, opened.statement.predicate, opened.statement.subjects, case)
@@ -89,8 +85,8 @@ def _verify_withheld(report: Report, folder: Path, opened: Opened[Summary], trus
     with report.check(name, "digests"):
         files = _named_files(folder, tuple(subject for subject in subjects if subject[0] == bundle.EVIDENCE))
         evidence = parse_canonical(files[bundle.EVIDENCE], Evidence, bundle.EVIDENCE)
-        report.withheld[name] = WithheldCase(said, opened.key)
-        report.evidence.add(name, partial(_evidence_again, folder, dict(subjects)))
+        report.account(name, facts_of(opened.digest, dict(subjects)[bundle.EVIDENCE], evidence, None))
+        report.withheld[name] = said
     if name not in report.withheld:
         return
     with report.check(name, "summary"):
@@ -109,15 +105,6 @@ def _verify_withheld(report: Report, folder: Path, opened: Opened[Summary], trus
     reason = said.reason or "no reason is stated"
     report.note(name, "content", f"WITHHELD since {said.created} by {said.signer.principal}: {reason}", WITHHELD)
     _say_what_it_is(report, name, evidence, opened)
-
-
-def _again(folder: Path, digests: Mapping[str, str], key: TrustedKey | None) -> VerifiedCase:
-    content = read_again(folder / bundle.CONTENT, digests[bundle.CONTENT], Content)
-    return VerifiedCase(content, _evidence_again(folder, digests), key)
-
-
-def _evidence_again(folder: Path, digests: Mapping[str, str]) -> Evidence:
-    return read_again(folder / bundle.EVIDENCE, digests[bundle.EVIDENCE], Evidence)
 
 
 def _say_what_it_is(report: Report, name: str, evidence: Evidence, opened: Opened[Summary]) -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
+from attn_audit.evidence import bundle
 from attn_audit.evidence.errors import EvidenceError, Incomplete, NotReplayed, UntrustedSigner
 from attn_audit.evidence.measured import Evidence
 from attn_audit.evidence.records import Content
 from attn_audit.evidence.statements import Redaction
-from attn_audit.evidence.store import Readers
-from attn_audit.evidence.trust import TrustedKey
+from attn_audit.evidence.store import Measured, Readers, read_again
+from attn_audit.verify.facts import Facts, Told
 
 CHANGED, UNTRUSTED, NOT_AS_PLANNED = EvidenceError.exit_code, UntrustedSigner.exit_code, 22
 OTHER_MODEL, WITHHELD = NotReplayed.exit_code, Incomplete.exit_code
 _PRECEDENCE = (UNTRUSTED, NOT_AS_PLANNED, CHANGED, OTHER_MODEL, WITHHELD)
 Outcome = Literal["ok", "failed", "note"]
+H = TypeVar("H", bound=Hashable)
+_NOTHING: frozenset[str] = frozenset()
 
 
 class NotAsPlanned(EvidenceError):
@@ -32,7 +37,7 @@ class OtherModel(EvidenceError):
     exit_code = OTHER_MODEL
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Check:
     """One check on one thing (the batch, or a case by its id), and how it came out."""
 
@@ -45,17 +50,36 @@ class Check:
 
 @dataclass
 class Report:
-    """The checks so far, the cases whose every byte was accounted for, those whose content is withheld, and what was
-    measured of either; by id, and read again when they are asked for: a batch may have more than the memory holds.
-    ``paired``: the cases that state a policy on a pair, so that the others need not be read again for it."""
+    """The checks so far, and what the checks over a batch need of each case whose every byte was accounted for, by id.
+    ``home``: where the folders of the cases are; ``withheld``: those whose content is.
 
+    The cases themselves are read again when they are asked for: a batch may have more than the memory holds.
+    """
+
+    home: Path = Path()
     checks: list[Check] = field(default_factory=list)
-    cases: Readers[VerifiedCase] = field(default_factory=Readers)
-    withheld: dict[str, WithheldCase] = field(default_factory=dict)
-    evidence: Readers[Evidence] = field(default_factory=Readers)
-    paired: set[str] = field(default_factory=set)
-    _outcomes: dict[tuple[str, str], bool] = field(default_factory=dict)
-    _details: set[str] = field(default_factory=set)
+    facts: dict[str, Facts] = field(default_factory=dict)
+    told: dict[str, Told] = field(default_factory=dict)
+    withheld: dict[str, Redaction] = field(default_factory=dict)
+    _passed: dict[str, frozenset[str]] = field(default_factory=dict)
+    _failed: set[tuple[str, str]] = field(default_factory=set)
+    _once: set[str] = field(default_factory=set)
+    _shared: dict[Hashable, Any] = field(default_factory=dict)
+
+    @property
+    def cases(self) -> Mapping[str, VerifiedCase]:
+        """Those whose content is there."""
+        return Readers(self.told, self._case)
+
+    @property
+    def measured(self) -> Mapping[str, Measured]:
+        """The same as the pages take them."""
+        return Readers(self.told, self._measured)
+
+    @property
+    def evidence(self) -> Mapping[str, Evidence]:
+        """What was measured of all of them."""
+        return Readers(self.facts, self._evidence)
 
     @property
     def exit_code(self) -> int:
@@ -70,11 +94,7 @@ class Report:
 
     def passed(self, subject: str, name: str) -> bool:
         """Whether that check was made and found nothing."""
-        return self._outcomes.get((subject, name), False)
-
-    def says(self, detail: str) -> bool:
-        """Whether this is listed already."""
-        return detail in self._details
+        return name in self._passed.get(subject, ())
 
     def succeed(self, subject: str, name: str) -> None:
         """List a success."""
@@ -98,26 +118,59 @@ class Report:
         """List something to know, which is no failure."""
         self._list(Check(subject, name, "note", detail, exit_code))
 
+    def note_once(self, subject: str, name: str, detail: str) -> None:
+        """List something to know, unless it is listed already, of whatever subject."""
+        if detail not in self._once:
+            self._once.add(detail)
+            self.note(subject, name, detail)
+
+    def account(self, name: str, facts: Facts) -> None:
+        """Every byte of that case was accounted for. What it has in common with others is kept once."""
+        self.facts[name] = replace(facts, terms=self._one(facts.terms))
+        if facts.told is not None:
+            self.told[name] = facts.told
+
+    def take(self, part: Report) -> None:
+        """List what was found of some of the cases after what is listed here."""
+        for check in part.checks:
+            if check.detail not in part._once:
+                self._list(check)
+            else:
+                self.note_once(check.subject, check.name, check.detail)
+        for name, facts in part.facts.items():
+            self.account(name, facts)
+        self.withheld |= part.withheld
+
     def _list(self, check: Check) -> None:
-        self.checks.append(check)
-        about = (check.subject, check.name)
-        self._outcomes[about] = self._outcomes.get(about, True) and check.outcome != "failed"
-        self._details.add(check.detail)
+        subject, name = sys.intern(check.subject), sys.intern(check.name)
+        self.checks.append(Check(subject, name, check.outcome, sys.intern(check.detail), check.exit_code))
+        passed = self._passed.get(subject, _NOTHING)
+        if check.outcome == "failed":
+            self._failed.add((subject, name))
+            passed -= {name}
+        elif (subject, name) not in self._failed:
+            passed |= {name}
+        self._passed[subject] = self._one(passed)
+
+    def _one(self, value: H) -> H:
+        """The first of those that are equal to it."""
+        first: H = self._shared.setdefault(value, value)
+        return first
+
+    def _case(self, name: str) -> VerifiedCase:
+        return VerifiedCase(*self._measured(name))
+
+    def _measured(self, name: str) -> Measured:
+        content = read_again(self.home / name / bundle.CONTENT, self.told[name].content, Content)
+        return content, self._evidence(name)
+
+    def _evidence(self, name: str) -> Evidence:
+        return read_again(self.home / name / bundle.EVIDENCE, self.facts[name].evidence, Evidence)
 
 
 @dataclass(frozen=True)
 class VerifiedCase:
-    """Content and evidence whose digests a statement names; ``key`` is the trusted key that signed it, None when the
-    signature was not checked against one."""
+    """Content and evidence whose digests a statement names."""
 
     content: Content
     evidence: Evidence
-    key: TrustedKey | None
-
-
-@dataclass(frozen=True)
-class WithheldCase:
-    """Why the content of a case is not there, whose evidence has the digest that a statement names."""
-
-    redaction: Redaction
-    key: TrustedKey | None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from attn_audit.evidence import bundle
+from attn_audit.evidence.digest import sha256
 from attn_audit.evidence.envelope import Statement, decode, open_bundle, payload_of
 from attn_audit.evidence.errors import EvidenceError, UntrustedSigner
 from attn_audit.evidence.keys import TEST_MARK, fingerprint
@@ -23,16 +24,12 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 @dataclass(frozen=True)
 class Opened(Generic[P]):
     """A statement read from its file. ``keys`` are the entries of the trusted key that signed it, none where none
-    did: a reader may trust one key for several names and times."""
+    did: a reader may trust one key for several names and times; ``digest``: of the file."""
 
     statement: Statement[P]
     keys: tuple[TrustedKey, ...]
     signed: bool
-
-    @property
-    def key(self) -> TrustedKey | None:
-        """The trusted key that signed it."""
-        return self.keys[0] if self.keys else None
+    digest: str
 
 
 def open_statement(
@@ -45,7 +42,8 @@ def open_statement(
     name = f"signature of {path.name}"
     signed = path.name.endswith(bundle.SIGNED)
     try:
-        payload, keys, doubt = _authenticate(bundle.read_file(path), path.name, trusted, signed=signed)
+        data = bundle.read_statement(path)
+        payload, keys, doubt = _authenticate(data, path.name, trusted, signed=signed)
         statement = decode(payload, kind, path.name)
     except EvidenceError as error:
         report.fail(subject, name, error)
@@ -55,7 +53,7 @@ def open_statement(
     else:
         report.fail(subject, name, doubt)
     _note_who_signed(report, subject, statement.predicate.signer, keys)
-    return Opened(statement, keys, signed)
+    return Opened(statement, keys, signed, sha256(data))
 
 
 def _authenticate(
@@ -97,8 +95,7 @@ def _note_who_signed(report: Report, subject: str, said: Signer | None, keys: tu
     detail = f"signed by key id {keys[0].key_id}, as {said.principal}"
     if any(not key.principals for key in keys):
         detail += "; the name is the signer's own claim; no validity period is known"
-    if not report.says(detail):
-        report.note(subject, "signer", detail)
+    report.note_once(subject, "signer", detail)
 
 
 def require_signer(said: Signer | None, when: str, keys: tuple[TrustedKey, ...]) -> None:

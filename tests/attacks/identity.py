@@ -62,7 +62,7 @@ def all_but_the_signatures_edited(scene: Scene) -> None:
     for path in scene.audit.out.rglob("*"):
         if path.is_file() and not path.name.endswith((".sigstore.json", "SHA256SUMS.sig")):
             audits.flipped(path, path.stat().st_size // 2, 1)
-    (scene.audit.out / "SHA256SUMS").write_bytes(sums(scene.audit.out))
+    (scene.audit.out / "SHA256SUMS").write_bytes(b"".join(sums(scene.audit.out)))
 
 
 @attack(5, 21, "signed by a key that is not trusted")
