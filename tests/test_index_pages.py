@@ -189,9 +189,12 @@ def test_pages_that_are_not_neighbours_are_told_apart_and_cut() -> None:
 def test_a_page_is_made_before_the_cases_of_the_next_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paging, "CASES_A_PAGE", 3)
     whole, read = many(8), []
-    cases: Readers[Measured] = Readers()
-    for name in whole.cases:
-        cases.add(name, lambda name=name: (read.append(name), whole.cases[name])[1])  # type: ignore[misc]
+
+    def once(name: str) -> Measured:
+        read.append(name)
+        return whole.cases[name]
+
+    cases = Readers(whole.cases, once)
     lazy = Sealed(whole.plan, whole.seal, cases, whole.evidence, {})
     counted = [(name, len(read)) for name, _ in index_pages(lazy)]
     assert counted == [("index/0002.html", 6), ("index/0003.html", 8), ("index.html", 8)]
