@@ -15,7 +15,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page
 
 import pages
-from browser import PROGRAMS, THEMES, Theme, started, visit
+from browser import PROGRAMS, THEMES, Theme, Visit, started, visit
 
 # All rules of axe for WCAG 2.2 at level AA, its best practices, and what it tries out; and those of colours alone.
 # But for one on trial that wants a control wherever the keyboard stops: a piece of the map that shows its value then is
