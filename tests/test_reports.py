@@ -295,7 +295,10 @@ def test_the_policy_names_the_only_stylesheet_and_nothing_else() -> None:
         assert len(styles) == 1
         digest = base64.b64encode(hashlib.sha256(styles[0].encode()).digest()).decode()
         policy = next(a["content"] for _, a in Page(data).elements if a.get("http-equiv") == "Content-Security-Policy")
-        assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'none'; font-src data:"
+        assert policy == (
+            f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'none'; font-src data:; "
+            "base-uri 'none'; form-action 'none'"
+        )
         assert "<script" not in source
         assert " style=" not in source
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 
 from attn_audit.evidence.errors import EvidenceError
 from attn_audit.reports.templates import templates_folder
@@ -25,6 +26,7 @@ class LimitsText:
     limits: tuple[Limit, ...]
 
 
+@cache
 def limits_text() -> LimitsText:
     """The limits as this version of the tool prints them."""
     data = tomllib.loads((templates_folder() / "limits.toml").read_text(encoding="utf-8"))
