@@ -42,8 +42,16 @@ def _processes(*which: str) -> list[int]:
 def cluster(folder: Path, cpus: int = 2) -> Iterator[Cluster]:
     """Workers find what ``tests`` holds; nothing is left when the context ends."""
     address = f"127.0.0.1:{free_port()}"
-    ray = Path(sys.executable).with_name("ray")
-    command = (ray, "start", "--head", "--block", f"--num-cpus={cpus}", f"--port={address.rpartition(':')[2]}")
+    command = (
+        sys.executable,
+        "-m",
+        "ray.scripts.scripts",
+        "start",
+        "--head",
+        "--block",
+        f"--num-cpus={cpus}",
+        f"--port={address.rpartition(':')[2]}",
+    )
     more = ("--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={folder}")
     settings = {"RAY_AUTH_MODE": "disabled", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
     environment = os.environ | {"PYTHONPATH": str(TESTS)} | settings

@@ -410,3 +410,12 @@ def test_a_real_case_is_handed_over_and_withheld(real_audit: Audit, tmp_path: Pa
     assert command("verify", tmp_path / "alone", "--trust", copy.signers).returncode == 0, (
         "an earlier copy is untouched"
     )
+
+
+def test_who_guesses_the_question_cannot_tell_from_the_plan_that_he_is_right(made_audit: Audit) -> None:
+    """The plan, which goes with every case that is handed over, knows all cases; by digests that take a salt."""
+    plan = audits.plan_of(made_audit.out)
+    for planned in plan.cases:
+        content = audits.content_of(made_audit.case(planned.id))
+        assert planned.digest == sha256(bytes.fromhex(content.salt) + canonical(content.case))
+        assert planned.digest != sha256(canonical(content.case))
