@@ -27,53 +27,192 @@ from attn_audit.reports.jsonlines import end_line
 
 def run(
     cases: Annotated[
-        str | None, typer.Argument(help="A case file (.yaml, .jsonl), or - for one question on stdin.")
+        str | None, typer.Argument(help="A case file (.yaml, .yml, .jsonl), or - for one question on stdin.")
     ] = None,
-    prompt: Annotated[str | None, typer.Option(help="One question instead of a case file.")] = None,
-    model: Annotated[str | None, typer.Option(help="A model folder, a .gguf file, or smollm2.")] = None,
+    prompt: Annotated[str | None, typer.Option(metavar="TEXT", help="One question instead of a case file.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH", help="A model folder, a .gguf file, or smollm2; may stand in the case file instead."
+        ),
+    ] = None,
     key: Annotated[
-        Path | None, typer.Option(help="Private key to sign with; without it the audit is unsigned.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Private key to sign with; FILE.allowed_signers beside it says as whom. Without it, and without a key "
+            "in the environment, the audit is unsigned and says so.",
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The folder to write; it must not exist.")] = None,
-    units: Annotated[str | None, typer.Option(help="Pieces: token, word (default), sentence, paragraph, auto.")] = None,
-    operator: Annotated[str | None, typer.Option(help="How: knockout (default), soft, shifted.")] = None,
-    factor: Annotated[str | None, typer.Option(help="Of soft and shifted: 1 changes nothing, near 0 the most.")] = None,
-    effect: Annotated[str | None, typer.Option(help="On all later positions: total (default), direct, both.")] = None,
-    layers: Annotated[str | None, typer.Option(help="Only in these layers, A:B, from A up to before B.")] = None,
-    effort: Annotated[str | None, typer.Option(help="Measure every piece: full (default); or the screened.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="The folder to write, which must not exist; default: audit-TIME-DIGEST, with the time in UTC and 8 "
+            "characters of the plan's digest.",
+        ),
+    ] = None,
+    units: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="Cut what the case does not name into pieces: token, word (default), sentence or paragraph; auto "
+            "takes the finest that fit --max-seconds.",
+        ),
+    ] = None,
+    operator: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="How attention is suppressed: knockout (default), soft or shifted."),
+    ] = None,
+    factor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="F", help="How strongly soft and shifted do it: 1 changes nothing, near 0 the most; no default."
+        ),
+    ] = None,
+    effect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="On all later positions, total (default); on the answer's only, direct; or both, side by side.",
+        ),
+    ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(metavar="A:B", help="Only in layers A up to before B, counted from 0; default: all."),
+    ] = None,
+    effort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Measure every piece, full (default), or only the promising ones after a cheap look, screened.",
+        ),
+    ] = None,
     checks: Annotated[
-        str | None, typer.Option(help="Of the map against the model: none, basic (default), full.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What the map is held against: none, basic (default: deleting its highest pieces, beside random "
+            "ones), or full (also keeping only those, the reliance on the input, pieces together, other ways of "
+            "hiding, other kinds of maps).",
+        ),
     ] = None,
-    max_seconds: Annotated[str | None, typer.Option(help="For each case; what does not fit is not measured.")] = None,
-    max_memory: Annotated[str | None, typer.Option(help="GB for weights and one pass; default 8.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32 (default), bfloat16, float16.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto (default: a GPU where there is one), cpu, cuda:N.")] = None,
-    threads: Annotated[str | None, typer.Option(help="Processor threads; default: all.")] = None,
-    seed: Annotated[str | None, typer.Option(help="Of the probe's random tokens; default 0.")] = None,
-    format: Annotated[str | None, typer.Option(help="Reports: html,pdf (default), html or pdf.")] = None,  # noqa: A002
-    paper: Annotated[str | None, typer.Option(help="The PDF is made for a4 (default) or letter.")] = None,
-    junit: Annotated[str | None, typer.Option(help="JUnit XML for CI, here as well as in the audit folder.")] = None,
-    sarif: Annotated[str | None, typer.Option(help="SARIF for code scanning, likewise.")] = None,
-    csv: Annotated[str | None, typer.Option(help="A row for each piece, likewise; FILE.batch.csv: all cases.")] = None,
-    summary: Annotated[str | None, typer.Option(help="Markdown, likewise; auto: for a job of GitHub Actions.")] = None,
+    max_seconds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S",
+            help="For one case; pieces are screened where measuring all would take longer, and what was not measured "
+            "is said; default: no limit.",
+        ),
+    ] = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GB", help="For the weights and one pass; decides how many pieces share a pass; default: 8."
+        ),
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Number format of weights and sums: float32 (default), bfloat16 or float16; with the short ones small "
+            "values drown in rounding.",
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="auto (default: a GPU where torch finds one, all of them for weights that need it), cpu, cuda or "
+            "cuda:N.",
+        ),
+    ] = None,
+    threads: Annotated[str | None, typer.Option(metavar="N", help="Processor threads; default: all.")] = None,
+    seed: Annotated[
+        str | None, typer.Option(metavar="N", help="Of the random tokens of the probe; default: 0.")
+    ] = None,
+    format: Annotated[  # noqa: A002
+        str | None, typer.Option(metavar="LIST", help="Reports to write: html,pdf (default), html or pdf.")
+    ] = None,
+    paper: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="What the PDF is made for: a4 (default) or letter.")
+    ] = None,
+    junit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also write the results as JUnit XML, for CI systems. This and the next three stand in the audit "
+            "folder, too, where verify compares them.",
+        ),
+    ] = None,
+    sarif: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Also as SARIF 2.1.0, for code scanning; findings point at the line of the case."
+        ),
+    ] = None,
+    csv: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also as CSV, a row for each piece; beside it FILE.batch.csv with the figures over all cases.",
+        ),
+    ] = None,
+    summary: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Also as Markdown; auto appends it to the summary of a GitHub Actions job."),
+    ] = None,
     fail_on: Annotated[
-        str | None, typer.Option(help="Exit code 10 for any of policy,unsupported,incomplete,warning:CODE.")
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="End with 10 when something of the list is found: policy, unsupported (a faithfulness verdict other "
+            "than supported), incomplete, warning:CODE; separated by commas.",
+        ),
     ] = None,
-    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print a line of JSON for each case as it ends.")] = False,
+    jsonl: Annotated[
+        bool,
+        typer.Option(
+            "--jsonl",
+            help="Print a line of JSON for each case as it ends, and one for the batch, instead of the folder; no text "
+            "of a case.",
+        ),
+    ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what it would take, and compute no answer.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Print what each case will take (passes, tokens, seconds, memory) and write nothing."
+        ),
     ] = False,
     plan_only: Annotated[
-        bool, typer.Option("--plan-only", help="Sign the plan and stop: lodge its digest with somebody before the run.")
+        bool,
+        typer.Option(
+            "--plan-only",
+            help="Sign the plan, print its digest and stop: lodge the digest with somebody before the run.",
+        ),
     ] = False,
-    plan: Annotated[Path | None, typer.Option(help="Run what this plan, in its folder, says.")] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Run what that plan, the one that --plan-only wrote, says, in its folder; anything that was planned "
+            "otherwise is refused.",
+        ),
+    ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the folder of --out where a run was interrupted.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the folder of --out where a run was interrupted: finished cases are checked and kept.",
+        ),
     ] = False,
     previous_seal: Annotated[
-        Path | None, typer.Option(help="The seal of the audit before, to be named in this.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The seal of the audit before this one, whose digest this seal names."),
     ] = None,
-    passphrase_fd: Annotated[int | None, typer.Option(help="Read the key's passphrase from this descriptor.")] = None,
+    passphrase_fd: Annotated[
+        int | None, typer.Option(metavar="N", help="Read the key's passphrase from this file descriptor.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors and the folder.")] = False,
 ) -> None:
     """Let a local model answer each case, measure which pieces of the input drove the answer, and write the audit."""

@@ -19,10 +19,10 @@ _UNCHECKED = noted("digests agree; signature not checked here: run attn-audit ve
 
 def show(
     path: Annotated[Path, typer.Argument(help="An audit folder, or one case inside it.")],
-    case: Annotated[str | None, typer.Option(help="Only this case.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many pieces the ranking lists.")] = 10,
+    case: Annotated[str | None, typer.Option(metavar="ID", help="Only this case.")] = None,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="How many pieces the ranking lists.")] = 10,
 ) -> None:
-    """Draw heat-map and ranking in the terminal."""
+    """Draw heat-map and ranking in the terminal. Checks digests, not the signature, and says so."""
     report = verify_audit(path, trusted=())
     changed = [check for check in report.checks if check.outcome == "failed" and check.exit_code == CHANGED]
     if changed:
