@@ -10,6 +10,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,7 @@ _KINDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 # -- attacks ----------------------------------------------------------------------------------------------------------
 
 
+@cache
 def attack_tests() -> dict[int, tuple[str, ...]]:
     """The number of an attack -> the files whose tests carry it, by name or as a row of tests/attacks."""
     found: defaultdict[int, set[str]] = defaultdict(set)
