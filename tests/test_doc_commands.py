@@ -122,7 +122,7 @@ def plain(text: str) -> str:
     """Without what differs from run to run: digests, fingerprints, seconds; white space and broken lines as one."""
     text = re.sub(r"SHA256:\S+", "FINGERPRINT", text)
     text = re.sub(r"\b[0-9a-f]{12,}(…|\s*[0-9a-f]{6,})*\b", "DIGEST", text.replace("…,", ","))
-    text = re.sub(r"\d+(?:\.\d)?(?= +(?:finished|0\.\d\n))", "SECONDS", text)
+    text = re.sub(r"\d+(?:\.\d)?(?= +(?:finished|0\.\d\b))", "SECONDS", text)
     return " ".join(text.replace("DIGEST…", "DIGEST").split())
 
 

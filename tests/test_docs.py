@@ -118,8 +118,6 @@ def test_every_option_says_what_it_is() -> None:
         assert command.help, name
         for option in command.params:
             assert (option.help or "").endswith((".", "evidence.json")), (name, option.opts)
-                "-"
-            )
 
 
 def test_every_option_that_is_mentioned_exists() -> None:

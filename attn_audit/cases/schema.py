@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
@@ -270,8 +271,9 @@ def _sentence(tree: Tree, path: tuple[Step, ...], kind: str, message: str, value
     where = place(tree, path[:-1])
     if kind == "extra_forbidden":
         names = [step for step in path[:-1] if isinstance(step, str)]
-        allowed = ", ".join(sorted(_INSIDE[names[-1] if names else None].model_fields))
-        return f"unknown field {quoted(str(path[-1]))} {where}; allowed here: {allowed}"
+        allowed = sorted(_INSIDE[names[-1] if names else None].model_fields)
+        meant = "".join(f" (is {one} meant?)" for one in get_close_matches(str(path[-1]), allowed, 1))
+        return f"unknown field {quoted(str(path[-1]))} {where}; allowed here: {', '.join(allowed)}{meant}"
     if kind == "missing":
         return f"the field {quoted(str(path[-1]))} is missing {where}"
     what = f"item {path[-1] + 1}" if isinstance(path[-1], int) else quoted(path[-1])

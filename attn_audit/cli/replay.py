@@ -14,6 +14,7 @@ from rich.text import Text
 
 from attn_audit.cli.console import advise, data, stderr, stdout
 from attn_audit.cli.signing import given_key
+from attn_audit.cli.targets import check_folder
 from attn_audit.cli.verify import trusted_keys
 from attn_audit.evidence import bundle
 from attn_audit.evidence.envelope import Statement, sign
@@ -81,7 +82,7 @@ def replay(
         raise UsageError("only a signed result is written: --out needs --key FILE")
     if out is not None and os.path.lexists(out):
         raise UsageError(f"{out} exists already; name another with --out")
-    report = verify_audit(path, trusted_keys(trust, public_key))
+    report = verify_audit(check_folder(path), trusted_keys(trust, public_key))
     _require_verified(report)
     from attn_audit import replay as again  # noqa: PLC0415  (torch is needed only here)
     from attn_audit.measure.model import locate, set_threads  # noqa: PLC0415

@@ -12,7 +12,7 @@ from attn_audit.cases import CaseFile
 from attn_audit.cli.console import data
 from attn_audit.cli.ending import conclude, require
 from attn_audit.cli.forecast import print_forecast
-from attn_audit.cli.order import asked_cases, folder, model_name, printable, seal_digest, source
+from attn_audit.cli.order import advise_misspelt, asked_cases, folder, model_name, printable, seal_digest, source
 from attn_audit.cli.outputs import NOTHING, conditions_met, unwritten, wanted
 from attn_audit.cli.signing import given_key, model_key
 from attn_audit.evidence import bundle
@@ -238,6 +238,7 @@ def run(
         "format": format,
         "paper": paper,
     }
+    advise_misspelt(os.environ)
     settings, recorded = resolve(flags, os.environ, case_file.settings)
     settings, recorded = printable(settings, recorded)
     name, origin = model_name(model, case_file)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from attn_audit.cli.console import advise, stdout
+from attn_audit.cli.targets import check_folder
 from attn_audit.evidence.errors import EvidenceError, UsageError
 from attn_audit.reports.terminal import case_view
 from attn_audit.verify import verify as verify_audit
@@ -23,7 +24,7 @@ def show(
     top: Annotated[int, typer.Option(min=1, metavar="N", help="How many pieces the ranking lists.")] = 10,
 ) -> None:
     """Draw heat-map and ranking in the terminal. Checks digests, not the signature, and says so."""
-    report = verify_audit(path, trusted=())
+    report = verify_audit(check_folder(path), trusted=())
     changed = [check for check in report.checks if check.outcome == "failed" and check.exit_code == CHANGED]
     if changed:
         raise EvidenceError(f"{changed[0].subject}: {changed[0].name}: {changed[0].detail}; run attn-audit verify")

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from attn_audit.cases import read_cases
 from attn_audit.cli.console import data, stdout
+from attn_audit.cli.targets import check_folder
 from attn_audit.evidence import bundle
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.trust import TrustedKey, read_allowed_signers, read_public_key, without_revoked
@@ -90,7 +91,7 @@ def verify(
         since=None if max_age is None else _since(max_age, this_host(None).clock()),
         views=not no_rerender,
     )
-    report = verify_audit(path, trusted if revoked is None else without_revoked(trusted, revoked), asked)
+    report = verify_audit(check_folder(path), trusted if revoked is None else without_revoked(trusted, revoked), asked)
     if model is not None:
         _check_model(report, path, model)
     if as_json:

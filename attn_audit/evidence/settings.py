@@ -142,6 +142,13 @@ def _check_effort(settings: Settings) -> None:
         raise UsageError("effect direct is cheap enough to be measured in full; leave out --effort and --max-seconds")
 
 
+_IN_WORDS = {
+    "device": "choose auto, cpu, cuda or cuda:N",
+    "format": "choose html, pdf, or both as html,pdf",
+    "layers": "give A:B, like 0:12, from layer A up to before B",
+}
+
+
 def _validated(values: dict[str, str], origins: dict[str, Origin]) -> Settings:
     try:
         return Settings.model_validate(values)
@@ -159,7 +166,9 @@ def _validated(values: dict[str, str], origins: dict[str, Origin]) -> Settings:
             "dtype": NumberFormat,
             "paper": Paper,
         }.get(name)
-        allowed = first["msg"] if choices is None else f"choose one of {', '.join(get_args(choices))}"
+        allowed = (
+            _IN_WORDS.get(name, first["msg"]) if choices is None else f"choose one of {', '.join(get_args(choices))}"
+        )
         raise UsageError(
             f"setting {name} = {values[name]!r} (from the {origins[name]}) is refused: {allowed}"
         ) from None
