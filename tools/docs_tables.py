@@ -18,7 +18,7 @@ import typer
 
 from attn_audit.cases import case_schema
 from attn_audit.cli.main import app
-from attn_audit.evidence.settings import ENVIRONMENT_PREFIX, NOT_SET, Settings
+from attn_audit.evidence.settings import ENVIRONMENT_PREFIX, NOT_SET, SHAPES, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 _BLOCK = re.compile(r"(<!-- ([\w-]+): written by tools/docs_tables\.py -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -106,9 +106,10 @@ def _settings() -> str:
     properties = Settings.model_json_schema()["properties"]
     for name, field in Settings.model_fields.items():
         flag = f"--{name.replace('_', '-')}"
+        value = SHAPES[name].partition(" ")[2] if name in SHAPES else _value(properties[name])
         default = NOT_SET if field.default is None else str(field.default)
         rows.append((f"`{flag}`" if flag in flags else "–", f"`{ENVIRONMENT_PREFIX}{name.upper()}`",
-                     f"`settings.{name}`", default, _value(properties[name])))  # fmt: skip
+                     f"`settings.{name}`", default, value))  # fmt: skip
     return _table(("flag", "environment", "case file", "default", "value"), rows)
 
 
