@@ -150,7 +150,7 @@ MISTAKES = {
     ),
     "a report alone": Mistake(
         ("verify", "audit/cases/first/report.html", "--trust", "key.allowed_signers"),
-        ("report.html is a file", "give the audit folder, or one case in it"),
+        ("report.html is neither", "but a file", "give the audit folder, or one case in it"),
     ),
     "what is no audit": Mistake(
         ("verify", "tiny", "--trust", "key.allowed_signers"), ("tiny is neither an audit folder nor a case in one",)

@@ -34,7 +34,8 @@ def check_folder(path: Path) -> Path:
     """Raises UsageError for a report, or another file of an audit: alone it cannot be checked."""
     if path.is_file():
         raise UsageError(
-            f"{str(path)[:200]} is a file, and a file alone cannot be checked; give the audit folder, or one case in it"
+            f"{str(path)[:200]} is neither an audit folder nor a case in one, but a file, which cannot be checked "
+            "alone; give the audit folder, or one case in it"
         )
     return path
 
