@@ -37,6 +37,8 @@ format: $(STAMP) ## Format the code and mend what can be mended safely
 golden: $(STAMP) ## Write the generated pages anew; read the diff before you keep it
 	$(BIN)/python tools/models_page.py
 	$(BIN)/python tools/schemas.py
+	$(BIN)/python tools/docs_tables.py
+	$(BIN)/python tools/licences.py
 	$(BIN)/python tools/catalogue.py
 	$(BIN)/python tools/golden.py
 

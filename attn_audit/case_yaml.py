@@ -35,7 +35,12 @@ _EXACT = 2**53  # whole numbers below it are exact in JSON (RFC 8785 and RFC 749
 _NOT_IN_YAML = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
-_QUOTES_HINT = '; text that holds ": " needs quotes, or a block that begins with "|"'
+_HINTS = {  # what the parser says -> what to do
+    "mapping values": '; text that holds ": " needs quotes, or a block that begins with "|"',
+    r"'\t'": "; indent with spaces, not with tabs",
+    "<block end>": "; this line begins in another column than those that it belongs with",
+    "<stream end>": "; a bracket, a brace or a quotation mark is not closed",
+}
 
 Value: TypeAlias = "str | int | float | list[Node] | dict[str, Node]"
 Step: TypeAlias = str | int
@@ -117,10 +122,11 @@ def parse_yaml(text: str, source: str) -> Tree:
     try:
         return Tree(source, reader.document(YAML(typ="safe", pure=True).parse(text)))
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = reader.line if mark is None else mark.line + 1
         problem = _one_line(error.problem or error.context or "unreadable")
-        hint = _QUOTES_HINT if "mapping values" in problem else ""
+        begun, ended = error.context_mark, error.problem_mark
+        mark = begun if "<stream end>" in problem and begun else ended or begun
+        line = reader.line if mark is None else mark.line + 1
+        hint = next((advice for words, advice in _HINTS.items() if words in problem), "")
         refuse(source, line, f"not valid YAML: {problem}{hint}")
     except (YAMLError, ValueError, OverflowError, AssertionError, NotImplementedError) as error:
         # The parser raises plain errors for code points that do not exist and for unknown %YAML versions.

@@ -1,5 +1,5 @@
 """A model that a program holds in memory: adopted as what its files make or refused with the reason, measured as the
-command line measures, and left as it was. The example of the README runs."""
+command line measures, and left as it was. The example of docs/python.md runs."""
 
 from __future__ import annotations
 
@@ -37,8 +37,10 @@ EVERYTHING = Settings(checks="full", effort="screened", bands=2, kappa=0.9, sour
 
 
 def example() -> str:
-    """The code of the README."""
-    (found,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    """The code of docs/python.md."""
+    (found,) = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / "docs/python.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
     return str(found)
 
 

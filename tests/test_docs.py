@@ -1,4 +1,5 @@
-"""README and docs say what the code does: flags, exit codes, settings, warnings, record fields, links and examples."""
+"""README and docs say what the code does: flags, exit codes, settings, warnings, record fields, links and examples.
+Their commands are run by tests/test_doc_commands.py."""
 
 from __future__ import annotations
 
@@ -9,14 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+import docs_tables
 import jsonschema
 import pytest
-import typer
 from schemas import schemas
 
 import audits
 from attn_audit.cases import SETTINGS, read_cases
-from attn_audit.cli.main import BROKEN_PIPE, INTERRUPTED, app
+from attn_audit.cli.main import BROKEN_PIPE, INTERRUPTED
 from attn_audit.cli.signing import IDENTITY_VARIABLE, KEY_VARIABLE, MODEL_KEY_VARIABLE, PASSPHRASE_VARIABLE
 from attn_audit.evidence.digest import canonical
 from attn_audit.evidence.envelope import MEDIA_TYPE, PAYLOAD_TYPE, PREDICATE_TYPES, payload_of
@@ -43,8 +44,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 EVIDENCE = (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
 PREDICATES = (ROOT / "docs/predicates.md").read_text(encoding="utf-8")
 METHOD = (ROOT / "docs/method.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 PAGES = tuple(sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))))
-COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS = docs_tables.COMMANDS
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 _FOREIGN = re.compile(r"pip install|benchmarks/")  # lines with options of other programs
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -83,6 +85,12 @@ def command_lines(text: str) -> Iterator[list[str]]:
                 yield words[1:]
 
 
+def anchors(page: Path) -> set[str]:
+    """What links may name in it, as GitHub makes them of the headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def subclasses(kind: type[AuditError]) -> Iterator[type[AuditError]]:
     for below in kind.__subclasses__():
         yield below
@@ -92,24 +100,31 @@ def subclasses(kind: type[AuditError]) -> Iterator[type[AuditError]]:
 # -- the command line -------------------------------------------------------------------------------------------------
 
 
-def test_every_command_has_a_section_with_exactly_its_options() -> None:
-    described = re.findall(r"^### attn-audit (\S+)$", README, re.MULTILINE)
-    assert sorted(described) == sorted(COMMANDS)
+def test_the_tables_are_those_of_the_code() -> None:
+    made = docs_tables.pages()
+    assert {path.name for path in made} == {"case-file.md", "commands.md", "settings.md", "threat-model.md"}
+    assert {path: path.read_text(encoding="utf-8") for path in made} == made, "run make golden"
+
+
+def test_every_option_says_what_it_is() -> None:
+    """What --help prints, and docs/commands.md with it."""
     for name, command in COMMANDS.items():
-        written = first_column(section(README, f"attn-audit {name}"))
-        assert {cell.split()[0] for cell in written} == options(command), name
+        assert command.help, name
+        for option in command.params:
+            assert (option.help or "").endswith((".", "evidence.json")), (name, option.opts)
 
 
 def test_every_option_that_is_mentioned_exists() -> None:
     known = {"--help", "--version"}.union(*map(options, COMMANDS.values()))
-    for path in (ROOT / "README.md", *ROOT.glob("docs/*.md")):
+    for path in PAGES:
         ours = "\n".join(line for line in path.read_text(encoding="utf-8").splitlines() if not _FOREIGN.search(line))
         assert set(_FLAG.findall(ours)) <= known, path.name
 
 
-@pytest.mark.parametrize("words", [*command_lines(README), *command_lines(EVIDENCE)], ids=" ".join)
-def test_the_commands_that_are_shown_parse(words: list[str]) -> None:
-    COMMANDS[words[0]].make_context(words[0], words[1:])
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_commands_that_are_shown_parse(page: Path) -> None:
+    for words in command_lines(page.read_text(encoding="utf-8")):
+        COMMANDS[words[0]].make_context(words[0], words[1:])
 
 
 def test_commands_are_shown() -> None:
@@ -134,29 +149,17 @@ def test_every_check_that_verify_lists_is_described(made_with_pdf: Any) -> None:
     assert {"signature" if name.startswith("signature of ") else name for name in found} <= described
 
 
-def test_the_settings_are_those_of_the_code() -> None:
-    rows = re.findall(r"^\| `?(\S+?)`? \| `(\S+)` \| `(\S+)` \|$", section(README, "Settings"), re.MULTILINE)
-    flags = options(COMMANDS["run"])
-    expected = [("--model", ENVIRONMENT_PREFIX + "MODEL", "model")]
-    expected += [
-        (
-            flag if (flag := f"--{name.replace('_', '-')}") in flags else "–",
-            ENVIRONMENT_PREFIX + name.upper(),
-            f"settings.{name}",
-        )
-        for name in Settings.model_fields
-    ]
-    assert rows == expected
+def test_the_variables_are_described() -> None:
+    described = set(re.findall(r"`(ATTN_AUDIT_\w+)`", (ROOT / "docs/settings.md").read_text(encoding="utf-8")))
+    ours = {PASSPHRASE_VARIABLE, KEY_VARIABLE, IDENTITY_VARIABLE, MODEL_KEY_VARIABLE, ENVIRONMENT_PREFIX + "MODEL"}
+    assert described == ours | {ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields}
     assert set(Settings.model_fields) <= set(SETTINGS)
-    assert {PASSPHRASE_VARIABLE, KEY_VARIABLE, IDENTITY_VARIABLE, MODEL_KEY_VARIABLE} <= set(
-        re.findall(r"`(ATTN_AUDIT_\w+)`", README)
-    )
 
 
 def test_the_make_targets_are_those_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
-    assert set(first_column(section(README, "Development"))) == {f"make {target}" for target in targets}
+    assert set(first_column(section(CONTRIBUTING, "Commands"))) == {f"make {target}" for target in targets}
 
 
 # -- method and evidence ----------------------------------------------------------------------------------------------
@@ -253,21 +256,24 @@ def test_the_example_of_policies_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    """Those to other sites are only looked at, not followed."""
     for link in _LINK.findall(page.read_text(encoding="utf-8")):
-        if link.startswith("https://"):
+        if "://" in link:
+            assert re.fullmatch(r"https://[\w.-]+\.[a-z]{2,}(/[\w./@#-]*)?", link), link
             continue
         name, _, anchor = link.partition("#")
         target = (page.parent / name).resolve() if name else page
         assert target.exists(), f"{page.name}: {link}"
-        if anchor:
-            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
-            assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, link
+        assert target.is_relative_to(ROOT), f"{page.name}: {link}"
+        assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
 
 
 def test_every_page_can_be_found() -> None:
-    linked = {Path(link.partition("#")[0]).name for page in PAGES for link in _LINK.findall(page.read_text("utf-8"))}
-    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= linked
-    assert "docs/adr/" in README
+    def links(page: str) -> set[str]:
+        return {link.partition("#")[0] for link in _LINK.findall((ROOT / page).read_text("utf-8"))}
+
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"} <= links("docs/README.md")
+    assert {"docs/README.md", "docs/tutorial.md", "CONTRIBUTING.md", "SECURITY.md"} <= links("README.md")
 
 
 def test_the_picture_is_small() -> None:

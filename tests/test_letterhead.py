@@ -153,7 +153,7 @@ REFUSED = {
     "an organisation of its own": ("{organisation: x}", 'unknown field "organisation" in letterhead'),
     "no mapping": ("x", '"letterhead" at the top level must be a mapping'),
     "an address of six lines": ('{address: "a\\nb\\nc\\nd\\ne\\nf"}', "must have at most 5 lines (this has 6)"),
-    "no file": ("{logo: other.png}", "other.png: there is no such logo"),
+    "no file": ("{logo: other.png}", 'there is no file "other.png" in the folder of the case file'),
 }
 
 

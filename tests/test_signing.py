@@ -344,7 +344,7 @@ def test_public_keys_in_both_forms(tmp_path: Path, key: Path, line: str) -> None
     (tmp_path / "rsa.pub").write_text(own_line(rsa.generate_private_key(65537, 2048)))
     with pytest.raises(UsageError, match="not an Ed25519 key"):
         read_public_key(tmp_path / "rsa.pub")
-    with pytest.raises(UsageError, match="is not a public key"):
+    with pytest.raises(UsageError, match="is a private key; nobody needs it to verify"):
         read_public_key(key)
 
 

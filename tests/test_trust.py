@@ -362,7 +362,7 @@ def test_a_key_whose_name_leaves_no_room_for_the_file_beside_it(tmp_path: Path) 
 def test_a_full_disk_leaves_no_cut_key(tmp_path: Path) -> None:
     code, stderr = ended("keygen", str(tmp_path / "key"), "--identity", PRINCIPAL, "--no-passphrase", limit=100)
     assert code == 2
-    assert re.fullmatch(r"error: .* cannot be written: File too large\n", stderr)
+    assert re.fullmatch(r"error: .* cannot be written: File too large; choose another path\n", stderr)
     assert not list(tmp_path.iterdir())
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import audits
 import make_records
+from attn_audit.evidence.digest import canonical, sha256
 from attn_audit.evidence.envelope import Statement, sign
 from attn_audit.evidence.errors import EvidenceError, UsageError
 from attn_audit.evidence.keys import SigningKey

@@ -46,7 +46,8 @@ def read_cases(path: Path) -> CaseFile:
     """Read a .yaml, .yml or .jsonl file whole. Raises UsageError with file, line, field and what is allowed."""
     parse = _PARSERS.get(path.suffix.lower())
     if parse is None:
-        raise UsageError(f"{shown(path)}: a case file must end in .yaml, .yml or .jsonl")
+        question = " (a single question is asked with --prompt TEXT)" if " " in str(path) else ""
+        raise UsageError(f"{shown(path)}: a case file must end in .yaml, .yml or .jsonl{question}")
     raw = read_bytes(path, "case file")
     source = shown(Path(path.name))
     tree = parse(decode(raw, source), source)

@@ -25,7 +25,7 @@ def read_bytes(path: Path, what: str) -> bytes:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise UsageError(f"{shown(path)}: there is no such {what}") from None
+        raise UsageError(f"{shown(path)}: there is no such {what}; check the path") from None
     except OSError as error:
         raise UsageError(f"{shown(path)}: the {what} cannot be read: {error.strerror}") from None
     if len(raw) > MAX_BYTES:
@@ -46,6 +46,8 @@ def beside(tree: Tree, path: tuple[Step, ...], name: str, folder: Path) -> Path:
         tree.refuse(path, outside)
     if Path(name).is_absolute() or ".." in Path(name).parts or not file.is_relative_to(home):
         tree.refuse(path, outside)
+    if not file.exists():
+        tree.refuse(path, f"there is no file {quoted(name)} in the folder of the case file")
     return file
 
 

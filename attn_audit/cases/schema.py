@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
@@ -45,9 +46,9 @@ class NamedUnit(Record):
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["text"]}, {"required": ["pattern"]}]})
 
-    name: Name
-    text: Text | None = None
-    pattern: Pattern | None = None
+    name: Name = Field(description="as reports and policies call it")
+    text: Text | None = Field(None, description="quoted exactly")
+    pattern: Pattern | None = Field(None, description="a regular expression of Python, with 2 seconds for each message")
 
 
 class AnswerPlace(Record):
@@ -57,15 +58,15 @@ class AnswerPlace(Record):
         json_schema_extra={"oneOf": [{"required": [name]} for name in ("text", "pattern", "characters")]}
     )
 
-    text: Quotation | None = None
-    pattern: Pattern | None = None
+    text: Quotation | None = Field(None, description="quoted exactly")
+    pattern: Pattern | None = Field(None, description="a regular expression of Python; the first match counts")
     characters: tuple[Index, Index] | None = Field(None, description="start, end, from 0; the end is left out")
 
 
 class AnswerPartEntry(AnswerPlace):
     """A part of the answer to be explained on its own."""
 
-    name: Name
+    name: Name = Field(description="as reports call it; `decision` and `rationale` are compared with each other")
 
 
 def _quoted_text(value: object) -> object:
@@ -83,25 +84,55 @@ class CaseEntry(Record):
         json_schema_extra={"oneOf": [{"required": [name]} for name in ("prompt", "messages", "template")]}
     )
 
-    id: Annotated[str, Field(json_schema_extra={"pattern": f"^{ID_PATTERN}$"})] | None = None
-    prompt: Text | None = None
-    messages: Messages | None = None
-    template: Template | None = None
-    fields: dict[str, Text] | None = None
-    rows: Text | None = Field(None, description="CSV file beside the case file; columns: id and the template's fields")
-    units: tuple[NamedUnit, ...] = ()
-    answer: Text | None = Field(None, description="explain this answer instead of the model's own")
-    observed_answer: Text | None = Field(None, description="what production said")
-    contrast: Text | None = None
-    decision: Place | None = Field(None, description="the part of the answer that decides")
-    rationale: Place | None = Field(None, description="the part of the answer that reads like a reason")
-    paraphrases: Annotated[tuple[Template, ...], Field(max_length=20)] = Field(
-        (), description="the same question in other words; with fields, templates as well"
+    id: Annotated[str, Field(json_schema_extra={"pattern": f"^{ID_PATTERN}$"})] | None = Field(
+        None,
+        description="names its folder: 1 to 64 of `A-Z a-z 0-9 . _ -`, a letter or digit first, no dot last, no device "
+        "name of Windows; upper and lower case count as equal",
     )
-    answer_parts: Annotated[tuple[AnswerPartEntry, ...], Field(max_length=50)] = ()
-    notes: Text | None = None
-    max_new_tokens: NewTokens | None = None
-    policies: Policies = ()
+    prompt: Text | None = Field(None, description="one message of the user; or")
+    messages: Messages | None = Field(None, description="a conversation, the last message from the user; or")
+    template: Template | None = Field(
+        None,
+        description="text, or messages, with `{field}` where a value goes. `{{` and `}}` are braces. Names consist of "
+        "letters, digits, `_`, `-` and spaces",
+    )
+    fields: dict[str, Text] | None = Field(
+        None, description="the values, by name; each must be used, and each becomes a unit of its own"
+    )
+    rows: Text | None = Field(
+        None,
+        description="instead of `fields` and `id`: a CSV file in the folder of the case file or below. Its header is "
+        "`id` and the names of the fields, its cells are separated by commas; each row is a case",
+    )
+    units: tuple[NamedUnit, ...] = Field(
+        (),
+        description="pieces to measure as one. Every occurrence in any message counts; there must be one, and none may "
+        "overlap another unit or a field",
+    )
+    answer: Text | None = Field(None, description="explain this answer; without it the model's own")
+    observed_answer: Text | None = Field(None, description="what production said: does this model reproduce it?")
+    contrast: Text | None = Field(
+        None,
+        description="the answer that did not come: every value then says how much more a piece supports the answer "
+        "than this one. Where it is the answer itself the case fails, since there is nothing to compare",
+    )
+    decision: Place | None = Field(
+        None, description="the part of the answer that decides; text stands for that text, quoted exactly"
+    )
+    rationale: Place | None = Field(None, description="the part of the answer that reads like a reason, likewise")
+    paraphrases: Annotated[tuple[Template, ...], Field(max_length=20)] = Field(
+        (),
+        description="the same question in other words; with a `template`, templates of the same fields. Full checks "
+        "explain the answer after each",
+    )
+    answer_parts: Annotated[tuple[AnswerPartEntry, ...], Field(max_length=50)] = Field(
+        (),
+        description="parts of the answer to be explained on their own. They cost nothing, but for parts named "
+        "`decision` and `rationale`; a part that is not in the answer is warned about",
+    )
+    notes: Text | None = Field(None, description="for the reader")
+    max_new_tokens: NewTokens | None = Field(None, description="length limit of the answer, in tokens")
+    policies: Policies = Field((), description="rules for this case, after those of the file")
 
 
 class FileSettings(Record):
@@ -134,21 +165,26 @@ class FileSettings(Record):
 class LetterheadEntry(Record):
     """What stands at the head of each report, beside the organisation."""
 
-    logo: Text | None = Field(None, description="PNG file beside the case file, at most 64 KiB and 262,144 pixels")
-    colour: Colour | None = Field(None, description="#rrggbb, at least 4.5:1 on white; of the rules above headings")
+    logo: Text | None = Field(
+        None, description="a PNG picture in the folder of the case file or below: at most 64 KiB and 262,144 pixels"
+    )
+    colour: Colour | None = Field(
+        None,
+        description="`#rrggbb`, at least 4.5:1 on white: of the rules below the letterhead and above headings",
+    )
     address: Address | None = Field(None, description="at most 5 lines")
 
 
 class CaseFileSchema(BatchFields):
     """A case file: what is said about the batch, and its cases."""
 
-    letterhead: LetterheadEntry | None = None
-    model: Text | None = Field(None, max_length=4096, description="folder, .gguf file or name of the model")
-    settings: FileSettings = FileSettings()
+    letterhead: LetterheadEntry | None = Field(None, description="a head for each page that is written")
+    model: Text | None = Field(None, max_length=4096, description="the model, unless a flag names it")
+    settings: FileSettings = Field(FileSettings(), description="flags and environment go before them")
     decision: Place | None = Field(None, description="for every case that does not give its own")
     rationale: Place | None = Field(None, description="for every case that does not give its own")
-    policies: Policies = Field((), description="for every case, before the case's own")
-    cases: tuple[CaseEntry, ...] = Field(min_length=1)
+    policies: Policies = Field((), description="rules for every case, put before the case's own")
+    cases: tuple[CaseEntry, ...] = Field(min_length=1, description="the questions")
 
 
 SETTINGS = frozenset(FileSettings.model_fields)
@@ -235,8 +271,9 @@ def _sentence(tree: Tree, path: tuple[Step, ...], kind: str, message: str, value
     where = place(tree, path[:-1])
     if kind == "extra_forbidden":
         names = [step for step in path[:-1] if isinstance(step, str)]
-        allowed = ", ".join(sorted(_INSIDE[names[-1] if names else None].model_fields))
-        return f"unknown field {quoted(str(path[-1]))} {where}; allowed here: {allowed}"
+        allowed = sorted(_INSIDE[names[-1] if names else None].model_fields)
+        meant = "".join(f" (is {one} meant?)" for one in get_close_matches(str(path[-1]), allowed, 1))
+        return f"unknown field {quoted(str(path[-1]))} {where}; allowed here: {', '.join(allowed)}{meant}"
     if kind == "missing":
         return f"the field {quoted(str(path[-1]))} is missing {where}"
     what = f"item {path[-1] + 1}" if isinstance(path[-1], int) else quoted(path[-1])

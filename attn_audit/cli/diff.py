@@ -23,15 +23,22 @@ from attn_audit.reports.diff_terminal import terminal_view
 def diff(
     first: Annotated[Path, typer.Argument(metavar="A", help="An audit folder, or one case inside it.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="The audit, or the case, to compare with it.")],
-    top: Annotated[int, typer.Option(min=1, help="How many of the pieces that moved most are listed.")] = 5,
-    case: Annotated[str | None, typer.Option(help="Only this case.")] = None,
+    top: Annotated[
+        int, typer.Option(min=1, metavar="N", help="How many of the pieces that moved most are listed for each case.")
+    ] = 5,
+    case: Annotated[str | None, typer.Option(metavar="ID", help="Only this case.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
-    html: Annotated[Path | None, typer.Option(help="Write the comparison as a page, too.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the comparison as a page, too.")] = None,
     fail_on: Annotated[
-        str | None, typer.Option(help="End with 10 for what is new in B: policy,unsupported,incomplete,warning:CODE.")
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="End with 10 where B shows something new: policy, unsupported, incomplete, warning:CODE; separated by "
+            "commas.",
+        ),
     ] = None,
 ) -> None:
-    """Compare two audits of the same cases: answers, verdicts, policies, and the pieces that moved most."""
+    """Compare two audits of the same cases: what changed, and what moved most. Checks digests, not signatures."""
     wanted = () if fail_on is None else conditions(fail_on)
     if html is not None:
         check_targets([html], (first, second))

@@ -14,7 +14,7 @@ from attn_audit.extract import extract as hand_over
 def extract(
     out: Annotated[Path, typer.Argument(help="The audit folder.")],
     target: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write; it must not exist.")],
-    case: Annotated[str, typer.Option(help="The case to hand over.")],
+    case: Annotated[str, typer.Option(metavar="ID", help="The case to hand over.")],
 ) -> None:
     """Copy one case with plan and seal, without the texts of the others; verify takes it like an audit."""
     hand_over(out, case, target)

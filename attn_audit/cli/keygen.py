@@ -17,14 +17,28 @@ from attn_audit.reports.text import visible
 
 
 def keygen(
-    path: Annotated[Path, typer.Argument(help="The private key to write; two public files are written beside it.")],
-    identity: Annotated[str, typer.Option(help="Who signs with it, like audit@bank.example.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="The private key to write; two public files are written beside it; nothing is overwritten."
+        ),
+    ],
+    identity: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Who signs with it, like audit@bank.example. A name that begins with TEST-ONLY marks all audits "
+            "signed with it.",
+        ),
+    ],
     no_passphrase: Annotated[
         bool, typer.Option("--no-passphrase", help="Store the key unencrypted; whoever reads it can sign.")
     ] = False,
-    passphrase_fd: Annotated[int | None, typer.Option(help="Read the passphrase from this file descriptor.")] = None,
+    passphrase_fd: Annotated[
+        int | None, typer.Option(metavar="N", help="Read the passphrase from this file descriptor.")
+    ] = None,
 ) -> None:
-    """Make a signing key: PATH (private), PATH.pub.pem and PATH.allowed_signers (give these to whoever verifies)."""
+    """Make an Ed25519 key: PATH (private), PATH.pub.pem and PATH.allowed_signers (for whoever verifies)."""
     check_principal(identity)
     phrase = None if no_passphrase else passphrase(f"New passphrase of {path}: ", passphrase_fd, os.environ)
     if phrase == b"":

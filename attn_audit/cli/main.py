@@ -39,6 +39,7 @@ app = typer.Typer(
 )
 for command in (run, verify, show, diff, replay, extract, redact, keygen, model, schema):
     app.command()(command)
+_COMMANDS = frozenset(command.callback.__name__ for command in app.registered_commands if command.callback)
 
 
 def _version(value: bool) -> None:
@@ -89,11 +90,17 @@ def _run() -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except typer.TyperException as error:
-        complain(f"{error.format_message()} (attn-audit --help lists what can be typed)")
+        complain(f"{error.format_message()} ({_command(error)} --help lists what can be typed)")
         return AuditError.exit_code
     if code == INTERRUPTED:  # typer, too, makes an exit code of Ctrl-C, without a word
         complain(_INTERRUPTION)
     return code
+
+
+def _command(error: typer.TyperException) -> str:
+    """The command that was mistyped, as one would type it."""
+    name = getattr(getattr(error, "ctx", None), "info_name", None)
+    return f"attn-audit {name}" if name in _COMMANDS else "attn-audit"
 
 
 def _replace_closed_streams() -> None:

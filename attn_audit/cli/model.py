@@ -18,7 +18,7 @@ from attn_audit.reports.text import visible
 def model(
     path: Annotated[str, typer.Argument(help="A model folder, a .gguf file, or smollm2.")],
 ) -> None:
-    """Identify a model: files, digests, architecture, and whether its attention can be suppressed, or why not."""
+    """Identify a model (files, digests, signature, architecture); say whether it can be audited, or why not."""
     from attn_audit.measure.model import load, locate  # noqa: PLC0415  (torch is needed only here)
 
     located = locate(path, model_key())
@@ -49,6 +49,6 @@ def _print(identity: ModelIdentity) -> None:
         facts.add_row(name, Text(visible(value), overflow="fold"))
     files = Table("sha256", "bytes", "file", box=None, pad_edge=False)
     for file in identity.files:
-        files.add_row(file.sha256, f"{file.size:,}", Text(visible(file.name)))
+        files.add_row(Text(file.sha256, overflow="fold"), f"{file.size:,}", Text(visible(file.name)))
     stdout().print(facts)
     stdout().print(files)

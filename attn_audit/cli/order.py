@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 from attn_audit.cases import CaseFile, read_cases, single_case
@@ -52,6 +54,16 @@ def model_name(flag: str | None, case_file: CaseFile) -> tuple[str, Origin]:
         if name:
             return name, origin
     raise UsageError("no model: give --model PATH (a folder, a .gguf file, or smollm2), or 'model' in the case file")
+
+
+def advise_misspelt(environment: Mapping[str, str]) -> None:
+    """Names a variable that is nearly a setting and sets nothing; others may have variables with that beginning."""
+    known = {ENVIRONMENT_PREFIX + name.upper() for name in ("model", *Settings.model_fields)}
+    for name in sorted(set(environment) - known):
+        stem = name.removeprefix(ENVIRONMENT_PREFIX)
+        near = get_close_matches(stem, [one.removeprefix(ENVIRONMENT_PREFIX) for one in known], 1, 0.8)
+        if near and stem != name:
+            advise(f"the variable {name} sets nothing; is {ENVIRONMENT_PREFIX}{near[0]} meant?")
 
 
 def printable(settings: Settings, recorded: tuple[Setting, ...]) -> tuple[Settings, tuple[Setting, ...]]:

@@ -18,10 +18,17 @@ _LONGEST_REASON = 500
 
 def redact(
     out: Annotated[Path, typer.Argument(help="The audit folder.")],
-    case: Annotated[str, typer.Option(help="The case whose content is withheld.")],
-    key: Annotated[Path | None, typer.Option(help="Private key to sign the statement with.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Why; printed and signed, so let it hold nothing to hide.")] = None,
-    passphrase_fd: Annotated[int | None, typer.Option(help="Read the key's passphrase from this descriptor.")] = None,
+    case: Annotated[str, typer.Option(metavar="ID", help="The case whose content goes.")],
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key to sign the statement with.")] = None,
+    reason: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Why, in one line; it is signed and printed, so let it hold nothing to hide."
+        ),
+    ] = None,
+    passphrase_fd: Annotated[
+        int | None, typer.Option(metavar="N", help="Read the key's passphrase from this file descriptor.")
+    ] = None,
 ) -> None:
     """Remove what was said in a case from an audit; what was measured stays and verifies, as "content withheld" (3)."""
     if reason is not None and (not reason.isprintable() or not 0 < len(reason) <= _LONGEST_REASON):

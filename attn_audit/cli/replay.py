@@ -14,6 +14,7 @@ from rich.text import Text
 
 from attn_audit.cli.console import advise, data, stderr, stdout
 from attn_audit.cli.signing import given_key
+from attn_audit.cli.targets import check_folder
 from attn_audit.cli.verify import trusted_keys
 from attn_audit.evidence import bundle
 from attn_audit.evidence.envelope import Statement, sign
@@ -41,24 +42,47 @@ _IN_WORDS = {
 
 def replay(
     path: Annotated[Path, typer.Argument(help="An audit folder, or one case inside it.")],
-    model: Annotated[str, typer.Option(help="The same model: a folder, a .gguf file, or smollm2.")],
-    trust: Annotated[Path | None, typer.Option(help="An OpenSSH allowed_signers file: whom you trust.")] = None,
-    public_key: Annotated[Path | None, typer.Option(help="One public key (PEM or OpenSSH) that you trust.")] = None,
-    cases: Annotated[int | None, typer.Option(min=1, help="Only so many, chosen at random; default: all.")] = None,
-    units: Annotated[str, typer.Option(help="Pieces of each, chosen at random: a number or all; default 10.")] = "10",
-    key: Annotated[Path | None, typer.Option(help="Private key to sign the result with.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where the signed result goes; it must not exist.")] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH",
+            help="The same model: a folder, a .gguf file, or smollm2; another one is refused before anything is "
+            "measured.",
+        ),
+    ],
+    trust: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An OpenSSH allowed_signers file: whom you trust.")
+    ] = None,
+    public_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="One public key that you trust, PEM or OpenSSH.")
+    ] = None,
+    cases: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Only so many cases, chosen at random; default: all.")
+    ] = None,
+    units: Annotated[
+        str, typer.Option(metavar="N", help="How many pieces of each case, chosen at random, or all.")
+    ] = "10",
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key to sign the result with.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where the signed result goes, which must not exist; default: replay-TIME.sigstore.json.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    passphrase_fd: Annotated[int | None, typer.Option(help="Read the key's passphrase from this descriptor.")] = None,
+    passphrase_fd: Annotated[
+        int | None, typer.Option(metavar="N", help="Read the key's passphrase from this file descriptor.")
+    ] = None,
 ) -> None:
-    """Verify an audit, then measure it again with the same model and compare."""
+    """Verify an audit, or one case inside it, then measure it again with the same model and compare."""
     count = _count(units)
     signing = given_key(key, passphrase_fd)
     if out is not None and signing is None:
         raise UsageError("only a signed result is written: --out needs --key FILE")
     if out is not None and os.path.lexists(out):
         raise UsageError(f"{out} exists already; name another with --out")
-    report = verify_audit(path, trusted_keys(trust, public_key))
+    report = verify_audit(check_folder(path), trusted_keys(trust, public_key))
     _require_verified(report)
     from attn_audit import replay as again  # noqa: PLC0415  (torch is needed only here)
     from attn_audit.measure.model import locate, set_threads  # noqa: PLC0415

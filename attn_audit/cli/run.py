@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from attn_audit.cases import CaseFile
+from attn_audit.cli import run_options as options
 from attn_audit.cli.console import data
 from attn_audit.cli.ending import conclude, require
 from attn_audit.cli.executor import chosen, split_tokens
 from attn_audit.cli.forecast import print_forecast
-from attn_audit.cli.order import asked_cases, folder, model_name, printable, seal_digest, source
-from attn_audit.cli.outputs import NOTHING, conditions_met, unwritten, wanted
+from attn_audit.cli.order import advise_misspelt, asked_cases, folder, model_name, printable, seal_digest, source
+from attn_audit.cli.outputs import NOTHING, Outputs, conditions_met, unwritten, wanted
 from attn_audit.cli.signing import given_key, model_key
 from attn_audit.evidence import bundle
 from attn_audit.evidence.errors import UsageError
@@ -25,65 +25,50 @@ from attn_audit.host import this_host
 from attn_audit.judge.conditions import Condition
 from attn_audit.reports.jsonlines import end_line
 
+if TYPE_CHECKING:
+    from attn_audit.batch import Order
+    from attn_audit.evidence.host import Host
+
 
 def run(
-    cases: Annotated[
-        str | None, typer.Argument(help="A case file (.yaml, .jsonl), or - for one question on stdin.")
-    ] = None,
-    prompt: Annotated[str | None, typer.Option(help="One question instead of a case file.")] = None,
-    model: Annotated[str | None, typer.Option(help="A model folder, a .gguf file, or smollm2.")] = None,
-    key: Annotated[
-        Path | None, typer.Option(help="Private key to sign with; without it the audit is unsigned.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="The folder to write; it must not exist.")] = None,
-    units: Annotated[str | None, typer.Option(help="Pieces: token, word (default), sentence, paragraph, auto.")] = None,
-    operator: Annotated[str | None, typer.Option(help="How: knockout (default), soft, shifted.")] = None,
-    factor: Annotated[str | None, typer.Option(help="Of soft and shifted: 1 changes nothing, near 0 the most.")] = None,
-    effect: Annotated[str | None, typer.Option(help="On all later positions: total (default), direct, both.")] = None,
-    layers: Annotated[str | None, typer.Option(help="Only in these layers, A:B, from A up to before B.")] = None,
-    effort: Annotated[str | None, typer.Option(help="Measure every piece: full (default); or the screened.")] = None,
-    checks: Annotated[
-        str | None, typer.Option(help="Of the map against the model: none, basic (default), full.")
-    ] = None,
-    max_seconds: Annotated[str | None, typer.Option(help="For each case; what does not fit is not measured.")] = None,
-    max_memory: Annotated[str | None, typer.Option(help="GB for weights and one pass; default 8.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32 (default), bfloat16, float16.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto (default: a GPU where there is one), cpu, cuda:N.")] = None,
-    threads: Annotated[str | None, typer.Option(help="Processor threads; default: all.")] = None,
-    seed: Annotated[str | None, typer.Option(help="Of the probe's random tokens; default 0.")] = None,
-    format: Annotated[str | None, typer.Option(help="Reports: html,pdf (default), html or pdf.")] = None,  # noqa: A002
-    paper: Annotated[str | None, typer.Option(help="The PDF is made for a4 (default) or letter.")] = None,
-    junit: Annotated[str | None, typer.Option(help="JUnit XML for CI, here as well as in the audit folder.")] = None,
-    sarif: Annotated[str | None, typer.Option(help="SARIF for code scanning, likewise.")] = None,
-    csv: Annotated[str | None, typer.Option(help="A row for each piece, likewise; FILE.batch.csv: all cases.")] = None,
-    summary: Annotated[str | None, typer.Option(help="Markdown, likewise; auto: for a job of GitHub Actions.")] = None,
-    fail_on: Annotated[
-        str | None, typer.Option(help="Exit code 10 for any of policy,unsupported,incomplete,warning:CODE.")
-    ] = None,
-    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print a line of JSON for each case as it ends.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what it would take, and compute no answer.")
-    ] = False,
-    plan_only: Annotated[
-        bool, typer.Option("--plan-only", help="Sign the plan and stop: lodge its digest with somebody before the run.")
-    ] = False,
-    plan: Annotated[Path | None, typer.Option(help="Run what this plan, in its folder, says.")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the folder of --out where a run was interrupted.")
-    ] = False,
-    previous_seal: Annotated[
-        Path | None, typer.Option(help="The seal of the audit before, to be named in this.")
-    ] = None,
-    executor: Annotated[str | None, typer.Option(help="Where cases are measured: local (default), ray.")] = None,
-    ray_address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster; default: the one that runs here, or a new one.")
-    ] = None,
-    passphrase_fd: Annotated[int | None, typer.Option(help="Read the key's passphrase from this descriptor.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors and the folder.")] = False,
+    cases: options.Cases = None,
+    prompt: options.Prompt = None,
+    model: options.Model = None,
+    key: options.Key = None,
+    out: options.Out = None,
+    units: options.Units = None,
+    operator: options.Operator = None,
+    factor: options.Factor = None,
+    effect: options.Effect = None,
+    layers: options.Layers = None,
+    effort: options.Effort = None,
+    checks: options.Checks = None,
+    max_seconds: options.MaxSeconds = None,
+    max_memory: options.MaxMemory = None,
+    dtype: options.Dtype = None,
+    device: options.Device = None,
+    threads: options.Threads = None,
+    seed: options.Seed = None,
+    format: options.Format = None,  # noqa: A002
+    paper: options.Paper = None,
+    junit: options.Junit = None,
+    sarif: options.Sarif = None,
+    csv: options.Csv = None,
+    summary: options.Summary = None,
+    fail_on: options.FailOn = None,
+    jsonl: options.Jsonl = False,
+    dry_run: options.DryRun = False,
+    plan_only: options.PlanOnly = False,
+    plan: options.Plan = None,
+    resume: options.Resume = False,
+    previous_seal: options.PreviousSeal = None,
+    executor: options.Executor = None,
+    ray_address: options.RayAddress = None,
+    passphrase_fd: options.PassphraseFd = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """Let a local model answer each case, measure which pieces of the input drove the answer, and write the audit."""
     from attn_audit import batch  # noqa: PLC0415  (torch is needed only here)
-    from attn_audit.cli.progress import Lines, Stop, drawing, stopping_on_sigterm  # noqa: PLC0415
     from attn_audit.measure.model import locate, set_threads  # noqa: PLC0415
 
     case_file = asked_cases(cases, prompt)
@@ -104,6 +89,7 @@ def run(
         "format": format,
         "paper": paper,
     }
+    advise_misspelt(os.environ)
     settings, recorded = resolve(flags, os.environ, case_file.settings)
     settings, recorded = printable(settings, recorded)
     name, origin = model_name(model, case_file)
@@ -137,23 +123,53 @@ def run(
         split_tokens(os.environ),
     )
     if dry_run:
-        with drawing(Stop(), quiet) as watch:
-            print_forecast(batch.forecast(order, host, watch))
-        return
-    if plan_only:
-        with drawing(Stop(), quiet) as watch:
-            planned = batch.plan(order, host, watch)
-        data(f"{planned.digest}  {planned.out / order.name(bundle.PLAN)}")
-        return
-    lines = Lines(settings.views[0]) if jsonl else None
-    with stopping_on_sigterm() as stop, drawing(stop, quiet, lines) as watch:
-        go = batch.run if plan is None and not resume else batch.resume
-        finished = go(order, host, watch)
-    if not quiet:
-        conclude(finished, order.signed, key)
+        _forecast(order, host, quiet)
+    elif plan_only:
+        _plan(order, host, quiet)
+    else:
+        _audit(order, host, outputs, _Manner(plan is not None or resume, jsonl, quiet, key))
+
+
+@dataclass(frozen=True)
+class _Manner:
+    """How it is run: from a plan that stands already, or not; and what is printed."""
+
+    planned: bool
+    jsonl: bool
+    quiet: bool
+    key: Path | None
+
+
+def _forecast(order: Order, host: Host, quiet: bool) -> None:
+    from attn_audit import batch  # noqa: PLC0415  (torch is needed only here)
+    from attn_audit.cli.progress import Stop, drawing  # noqa: PLC0415
+
+    with drawing(Stop(), quiet) as watch:
+        found = batch.forecast(order, host, watch)
+    print_forecast(found)
+
+
+def _plan(order: Order, host: Host, quiet: bool) -> None:
+    from attn_audit import batch  # noqa: PLC0415
+    from attn_audit.cli.progress import Stop, drawing  # noqa: PLC0415
+
+    with drawing(Stop(), quiet) as watch:
+        planned = batch.plan(order, host, watch)
+    data(f"{planned.digest}  {planned.out / order.name(bundle.PLAN)}")
+
+
+def _audit(order: Order, host: Host, outputs: Outputs, manner: _Manner) -> None:
+    from attn_audit import batch  # noqa: PLC0415
+    from attn_audit.cli.progress import Lines, drawing, stopping_on_sigterm  # noqa: PLC0415
+
+    lines = Lines(order.settings.views[0]) if manner.jsonl else None
+    with stopping_on_sigterm() as stop, drawing(stop, manner.quiet, lines) as watch:
+        finished = (batch.resume if manner.planned else batch.run)(order, host, watch)
+    if not manner.quiet:
+        conclude(finished, order.signed, manner.key)
     found = conditions_met(outputs, finished)
-    data(end_line(str(finished.out), finished.seal, found) if jsonl else str(finished.out))
-    require(finished, located.root, found, tuple(unwritten(outputs, finished.out)))
+    data(end_line(str(finished.out), finished.seal, found) if manner.jsonl else str(finished.out))
+    require(finished, order.model.root, found, tuple(unwritten(outputs, finished.out)))
 
 
 def _require_judgeable(wanted: tuple[Condition, ...], case_file: CaseFile) -> None:

@@ -11,6 +11,7 @@ import typer
 from rich.console import RenderableType
 
 from attn_audit.cli.console import advise, stdout
+from attn_audit.cli.targets import check_folder
 from attn_audit.cli.verify import watched
 from attn_audit.evidence import bundle
 from attn_audit.evidence.errors import EvidenceError, UsageError
@@ -29,11 +30,12 @@ _UNCHECKED = noted("digests agree; signature not checked here: run attn-audit ve
 
 def show(
     path: Annotated[Path, typer.Argument(help="An audit folder, or one case inside it.")],
-    case: Annotated[str | None, typer.Option(help="Only this case.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many pieces the ranking lists.")] = 10,
+    case: Annotated[str | None, typer.Option(metavar="ID", help="Only this case.")] = None,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="How many pieces the ranking lists.")] = 10,
 ) -> None:
-    """Draw heat-map and ranking in the terminal."""
-    report = watched(_folder(path, case), (), Asked())
+    """Draw heat-map and ranking in the terminal. Checks digests, not the signature, and says so. Of more than 20 cases
+    it prints a table of those that need a look most; with --case it reads that case alone."""
+    report = watched(_folder(check_folder(path), case), (), Asked())
     changed = [check for check in report.checks if check.outcome == "failed" and check.exit_code == CHANGED]
     if changed:
         raise EvidenceError(f"{changed[0].subject}: {changed[0].name}: {changed[0].detail}; run attn-audit verify")

@@ -30,6 +30,16 @@ def check_targets(targets: Iterable[Path], inputs: Iterable[Path]) -> None:
         taken.add(place)
 
 
+def check_folder(path: Path) -> Path:
+    """Raises UsageError for a report, or another file of an audit: alone it cannot be checked."""
+    if path.is_file():
+        raise UsageError(
+            f"{str(path)[:200]} is neither an audit folder nor a case in one, but a file, which cannot be checked "
+            "alone; give the audit folder, or one case in it"
+        )
+    return path
+
+
 def _check_place(target: Path) -> None:
     if not bundle.is_folder(target.parent) or not os.access(target.parent, os.W_OK):
         raise _refused(target, "its folder does not exist, or may not be written to")

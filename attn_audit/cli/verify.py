@@ -15,6 +15,7 @@ from rich.text import Text
 
 from attn_audit.cases import read_cases
 from attn_audit.cli.console import data, stderr, stdout
+from attn_audit.cli.targets import check_folder
 from attn_audit.cli.verified import checks_table
 from attn_audit.evidence import bundle
 from attn_audit.evidence.errors import UsageError
@@ -40,22 +41,51 @@ _VERDICTS = {
 
 def verify(
     path: Annotated[Path, typer.Argument(help="An audit folder, or one case inside it.")],
-    trust: Annotated[Path | None, typer.Option(help="An OpenSSH allowed_signers file: whom you trust.")] = None,
-    public_key: Annotated[Path | None, typer.Option(help="One public key (PEM or OpenSSH) that you trust.")] = None,
-    revoked: Annotated[Path | None, typer.Option(help="Public keys that are trusted no more, one a line.")] = None,
-    expect_cases: Annotated[Path | None, typer.Option(help="The case file that must have been run.")] = None,
-    expect_model: Annotated[str | None, typer.Option(help="The root of the model it must have been run on.")] = None,
-    require_default_method: Annotated[
-        bool, typer.Option("--require-default-method", help="Fail where the method was changed.")
-    ] = False,
-    max_age: Annotated[str | None, typer.Option(help="Fail where a case is older: 30d, 12h or 45m.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="The model: hash its files, render each prompt and compare its tokens.")
+    trust: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An OpenSSH allowed_signers file: whom you trust.")
     ] = None,
-    no_rerender: Annotated[bool, typer.Option("--no-rerender", help="Do not draw the reports again.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all checks as JSON.")] = False,
+    public_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="One public key that you trust, PEM or OpenSSH.")
+    ] = None,
+    revoked: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Public keys that are trusted no more, one a line, as ssh-keygen takes them."
+        ),
+    ] = None,
+    expect_cases: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The case file that must have been run: every case, in order, byte for byte (22)."
+        ),
+    ] = None,
+    expect_model: Annotated[
+        str | None, typer.Option(metavar="SHA256", help="The root of the model that must have been measured (23).")
+    ] = None,
+    require_default_method: Annotated[
+        bool,
+        typer.Option(
+            "--require-default-method", help="Fail where the method was changed (22); otherwise it is a note."
+        ),
+    ] = False,
+    max_age: Annotated[
+        str | None,
+        typer.Option(metavar="AGE", help="Fail where a case is older by its own time (22), like 30d, 12h or 45m."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="The model: its files must be the recorded ones (23), and by its own tokenizer the text of each case "
+            "must give the recorded tokens (20). Needs the model library, unlike all else here.",
+        ),
+    ] = None,
+    no_rerender: Annotated[
+        bool, typer.Option("--no-rerender", help="Do not draw the reports again; the notes say so.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all results as JSON.")] = False,
 ) -> None:
-    """Check an audit against the keys you trust. Needs no model, but with --model."""
+    """Check an audit, or one case inside it, against the keys you trust, and list all results. Needs no model."""
     trusted = trusted_keys(trust, public_key)
     asked = Asked(
         cases=None if expect_cases is None else read_cases(expect_cases),
@@ -64,7 +94,7 @@ def verify(
         since=None if max_age is None else _since(max_age, this_host(None).clock()),
         views=not no_rerender,
     )
-    report = watched(path, trusted if revoked is None else without_revoked(trusted, revoked), asked)
+    report = watched(check_folder(path), trusted if revoked is None else without_revoked(trusted, revoked), asked)
     if model is not None:
         _check_model(report, path, model)
     if as_json:

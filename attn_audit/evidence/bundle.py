@@ -79,7 +79,7 @@ def create_folder(out: Path) -> None:
     except FileExistsError:
         raise UsageError(f"output folder {out} exists already; name another") from None
     except OSError as error:
-        raise UsageError(f"output folder {out} cannot be made: {error.strerror}") from None
+        raise UsageError(f"output folder {out} cannot be made: {error.strerror}; name another") from None
 
 
 @contextmanager

@@ -25,6 +25,7 @@ NAMESPACE = "attn-audit@v1"
 TEST_MARK = "TEST-ONLY"
 _KDF_ROUNDS = 64
 _PRINCIPAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,127}")
+_GIVE_PRIVATE = "give the private key that 'attn-audit keygen' wrote"
 _KEY_FILE_LIMIT = 1 << 16
 _SHOWN = 200
 
@@ -125,7 +126,7 @@ def _require_absent(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise UsageError(f"{_shortened(path)} cannot be written: {error.strerror}") from None
+        raise UsageError(f"{_shortened(path)} cannot be written: {error.strerror}; choose another path") from None
     raise UsageError(f"{path} exists already; keys are never overwritten, choose another path")
 
 
@@ -139,7 +140,7 @@ def _create(path: Path, data: bytes, mode: int, written: list[Path]) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise UsageError(f"{_shortened(path)} cannot be written: {error.strerror}") from None
+        raise UsageError(f"{_shortened(path)} cannot be written: {error.strerror}; choose another path") from None
 
 
 def _shortened(path: Path) -> str:
@@ -155,15 +156,16 @@ def read_private(path: Path) -> bytes:
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode):
             os.close(descriptor)
-            raise UsageError(f"key {path} is not a file; give the private key that 'attn-audit keygen' wrote")
+            raise UsageError(f"key {path} is not a file; {_GIVE_PRIVATE}")
         with os.fdopen(descriptor, "rb") as file:
-            if os.name == "posix" and state.st_mode & 0o077:
-                raise UsageError(
-                    f"key {path} can be read by others (mode {state.st_mode & 0o777:04o}); run: chmod 600 {path}"
-                )
-            return file.read(_KEY_FILE_LIMIT)
+            data = file.read(_KEY_FILE_LIMIT)
     except OSError as error:
-        raise UsageError(f"key {_shortened(path)} cannot be read: {error.strerror}") from None
+        raise UsageError(f"key {_shortened(path)} cannot be read: {error.strerror}; {_GIVE_PRIVATE}") from None
+    if b"PRIVATE KEY-----" not in data and (b"PUBLIC KEY-----" in data or b"ssh-ed25519 " in data):
+        raise UsageError(f"key {path} is a public key; {_GIVE_PRIVATE}")
+    if os.name == "posix" and state.st_mode & 0o077:
+        raise UsageError(f"key {path} can be read by others (mode {state.st_mode & 0o777:04o}); run: chmod 600 {path}")
+    return data
 
 
 def is_encrypted(data: bytes) -> bool:

@@ -46,8 +46,8 @@ class Record(BaseModel):
 class Message(Record):
     """One turn of the conversation, as the case brought it."""
 
-    role: Role
-    content: str
+    role: Role = Field(description="who speaks")
+    content: str = Field(description="what is said, kept as written")
 
 
 class Span(Record):
@@ -77,43 +77,51 @@ class AnswerPattern(Record):
 class Limits(Record):
     """What a policy allows its pieces of the input."""
 
-    max_share: float | None = Field(None, ge=0, le=1, description="highest allowed share of the positive relevance")
-    min_share: float | None = Field(None, ge=0, le=1, description="lowest allowed share of the positive relevance")
-    not_in_top: Place | None = Field(None, description="must not be among this many highest units")
-    must_be_in_top: Place | None = Field(None, description="must be among this many highest units")
-    max_effect: float | None = Field(None, ge=0, le=1_000_000, description="highest allowed effect, nats")
+    max_share: float | None = Field(
+        None, ge=0, le=1, description="highest allowed share of the positive relevance, added up"
+    )
+    min_share: float | None = Field(
+        None, ge=0, le=1, description="lowest allowed share of the positive relevance, added up"
+    )
+    not_in_top: Place | None = Field(None, description="none may have this place or a better one")
+    must_be_in_top: Place | None = Field(None, description="at least one must have this place or a better one")
+    max_effect: float | None = Field(
+        None, ge=0, le=1_000_000, description="nats; highest allowed effect of any one of them, of either sign"
+    )
 
 
 class PolicyMethod(Record):
     """The method that a policy's numbers are of: measured with another one they are not comparable."""
 
-    operator: OperatorName = "knockout"
+    operator: OperatorName = Field("knockout", description="how attention is suppressed")
     factor: float | None = Field(None, ge=0, le=1000, description="of the operators soft and shifted")
-    effect: Literal["total", "direct"] = "total"
+    effect: Literal["total", "direct"] = Field("total", description="on all later positions, or on the answer's only")
     layers: str | None = Field(None, pattern=r"^\d{1,4}:\d{1,4}$", description="A:B, from layer A up to before B")
-    units: UnitKind = "word"
+    units: UnitKind = Field("word", description="what the input is cut into")
 
 
 class Policy(Record):
     """A rule on what may drive the answer. ``name`` is printed in findings."""
 
-    name: str = Field(min_length=1, max_length=200)
-    severity: Severity = "fail"
+    name: str = Field(min_length=1, max_length=200, description="printed in findings")
+    severity: Severity = Field("fail", description="whether `--fail-on policy` is met when it is broken")
     terms: tuple[Term, ...] = Field(
-        (), max_length=1_000, description="whole words or phrases of the input, compared by case folding"
+        (), max_length=1_000, description="whole words or phrases of the input; upper and lower case count as equal"
     )
-    pattern: Line | None = Field(None, min_length=1, description="regular expression on the input")
+    pattern: Line | None = Field(None, min_length=1, description="a regular expression on the input")
     unit: Line | None = Field(None, description="a named unit of the case")
     field: Line | None = Field(None, description="a field of the template")
     role: Role | None = Field(None, description="alone: all messages of this role; else: only in these messages")
-    limits: Limits = Limits()
+    limits: Limits = Field(Limits(), description="what these pieces may do")
     answer_must_match: Line | None = Field(
-        None, min_length=1, description="regular expression the model's answer must match"
+        None, min_length=1, description="a regular expression that the model's own answer must match"
     )
-    answer_must_not_match: Line | None = Field(None, description="regular expression the model's answer must not match")
-    pair_with: Line | None = Field(None, description="id of the case that differs in one attribute")
+    answer_must_not_match: Line | None = Field(None, description="one that it must not match")
+    pair_with: Line | None = Field(
+        None, description="id of the case that differs in one attribute and must get the same answer"
+    )
     tolerance: float | None = Field(None, ge=0, le=1, description="largest allowed difference of shares in the pair")
-    method: PolicyMethod = PolicyMethod()
+    method: PolicyMethod = Field(PolicyMethod(), description="that the limits are of; else that of `settings`")
 
 
 class Case(Record):
@@ -171,16 +179,16 @@ class Letterhead(Record):
 class BatchFields(Record):
     """What the user says about the whole batch, as text; printed in every report, never interpreted."""
 
-    title: Line | None = None
-    organisation: Line | None = None
-    purpose: Line | None = None
-    role_of_model: Literal["sole", "advisory", "drafting"] | None = None
-    reviewer: Line | None = None
-    contact: Line | None = None
-    decision_taken: Line | None = None
-    decided_by: Line | None = None
-    retention_until: Line | None = None
-    references: tuple[Line, ...] = Field((), max_length=100)
+    title: Line | None = Field(None, description="what was audited")
+    organisation: Line | None = Field(None, description="for whom")
+    purpose: Line | None = Field(None, description="what for")
+    role_of_model: Literal["sole", "advisory", "drafting"] | None = Field(None, description="its role in the decision")
+    reviewer: Line | None = Field(None, description="who answers for the audit")
+    contact: Line | None = Field(None, description="where to ask")
+    decision_taken: Line | None = Field(None, description="what a person decided")
+    decided_by: Line | None = Field(None, description="who decided it")
+    retention_until: Line | None = Field(None, description="until when to keep the audit")
+    references: tuple[Line, ...] = Field((), max_length=100, description="file numbers and the like")
 
 
 class BatchInfo(BatchFields):

@@ -28,6 +28,11 @@ Sources = Literal["prompt", "prompt+answer"]
 NumberFormat = Literal["float32", "bfloat16", "float16"]
 Switch = Literal["on", "off"]
 Paper = Literal["a4", "letter"]
+SHAPES = {  # of settings that are text of some form: what to write
+    "device": "choose auto, cpu, cuda or cuda:N",
+    "format": "choose html, pdf, or both as html,pdf",
+    "layers": "give A:B, like 0:12, from layer A up to before B",
+}
 _CHOOSES_METHOD = ("operator", "factor", "effect", "layers", "units", "effort", "max_seconds", "dtype")
 _HOST_BOUND = frozenset({"threads"})  # recorded in ``run``, since the default depends on the machine
 
@@ -159,7 +164,7 @@ def _validated(values: dict[str, str], origins: dict[str, Origin]) -> Settings:
             "dtype": NumberFormat,
             "paper": Paper,
         }.get(name)
-        allowed = first["msg"] if choices is None else f"choose one of {', '.join(get_args(choices))}"
+        allowed = SHAPES.get(name, first["msg"]) if choices is None else f"choose one of {', '.join(get_args(choices))}"
         raise UsageError(
             f"setting {name} = {values[name]!r} (from the {origins[name]}) is refused: {allowed}"
         ) from None

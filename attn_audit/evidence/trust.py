@@ -120,7 +120,10 @@ def _match(text: bytes, pattern: bytes) -> bool:
 
 def read_allowed_signers(path: Path) -> tuple[TrustedKey, ...]:
     """The Ed25519 keys of the file that may sign in our namespace. Raises UsageError naming file and line."""
-    keys = tuple(_keys(path, _read(path).split("\n")))  # at no other character ends a line, or a comment
+    text = _read(path)
+    if "-----BEGIN " in text:
+        raise UsageError(f"{path} is {_kind(text)} and no allowed_signers file; {_advice(text)}")
+    keys = tuple(_keys(path, text.split("\n")))  # at no other character ends a line, or a comment
     if not keys:
         raise UsageError(f'{path} names no Ed25519 key for the namespace "{NAMESPACE}"; nothing can be trusted by it')
     return keys
@@ -128,12 +131,28 @@ def read_allowed_signers(path: Path) -> tuple[TrustedKey, ...]:
 
 def read_public_key(path: Path) -> tuple[TrustedKey, ...]:
     """One key from a PEM or OpenSSH public key file; any principal. Raises UsageError."""
-    data = _read(path).encode()
+    text = _read(path)
+    data = text.encode()
+    if "PRIVATE KEY-----" in text:
+        raise UsageError(f"{path} is {_kind(text)}; {_advice(text)}")
     try:
         public = ser.load_pem_public_key(data) if b"-----BEGIN" in data else ser.load_ssh_public_key(data)
     except (ValueError, UnsupportedAlgorithm):
-        raise UsageError(f"{path} is not a public key; give PEM (PATH.pub.pem) or OpenSSH format") from None
+        raise UsageError(
+            f"{path} is not a public key; give PEM (PATH.pub.pem) or OpenSSH format "
+            "(an allowed_signers file goes with --trust)"
+        ) from None
     return (TrustedKey(_checked(public, str(path)), ()),)
+
+
+def _kind(text: str) -> str:
+    return "a private key" if "PRIVATE KEY-----" in text else "a key in PEM"
+
+
+def _advice(text: str) -> str:
+    if "PRIVATE KEY-----" in text:
+        return "nobody needs it to verify: give the file beside it that ends in .allowed_signers or .pub.pem"
+    return "give it with --public-key"
 
 
 def without_revoked(trusted: tuple[TrustedKey, ...], path: Path) -> tuple[TrustedKey, ...]:
@@ -161,7 +180,7 @@ def _read(path: Path, what: str = "public keys") -> str:
             raise UsageError(f"{path} is larger than {_LIMIT >> 20} MiB; expected {what}")
         return data.decode("utf-8")
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+        raise UsageError(f"{path} cannot be read: {error.strerror}; expected {what}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not text; expected {what}, one a line") from None
 

@@ -96,7 +96,8 @@ def locate(model: str, key: Path | None = None) -> LocatedModel:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
     except (OSError, ValueError):
         raise UsageError(
-            f"model {model:.200} does not exist; give a local folder, a .gguf file, or {EMBEDDED}"
+            f"model {model:.200} does not exist; give a local folder, a .gguf file, or {EMBEDDED}; nothing is "
+            "downloaded"
         ) from None
     if is_folder:
         files = files_of(path)  # first: nothing but regular files of the folder itself is opened afterwards
