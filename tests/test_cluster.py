@@ -87,7 +87,8 @@ def test_without_the_extra(tiny_model: Path, tmp_path: Path) -> None:
     ended = subprocess.run([*command, "--executor", "ray"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert ended.stderr == (
-        "error: --executor ray needs Ray, which is not installed; type: pip install 'attn-audit[ray]'\n"
+        "error: --executor ray needs Ray, which is not installed; "
+        "install the extra ray, or type: pip install 'ray>=2.60'\n"
     )
     assert not list(tmp_path.iterdir())
 

@@ -16,7 +16,9 @@ import pytest
 from schemas import schemas
 
 import audits
+from attn_audit.batch.work import WORKER_MODEL
 from attn_audit.cases import SETTINGS, read_cases
+from attn_audit.cli.executor import DEFAULT_SPLIT, RAY_PREFIX, SPLIT
 from attn_audit.cli.main import BROKEN_PIPE, INTERRUPTED
 from attn_audit.cli.signing import IDENTITY_VARIABLE, KEY_VARIABLE, MODEL_KEY_VARIABLE, PASSPHRASE_VARIABLE
 from attn_audit.evidence.digest import canonical
@@ -35,6 +37,7 @@ from attn_audit.evidence.records import (
     Record,
 )
 from attn_audit.evidence.settings import ENVIRONMENT_PREFIX, Settings
+from attn_audit.executors.options import RayOptions
 from attn_audit.host import WITH_VALUE, WITHOUT_VALUE
 from attn_audit.judge.warnings import WARNINGS
 from attn_audit.verify.report import CHANGED, NOT_AS_PLANNED, OTHER_MODEL, UNTRUSTED
@@ -48,7 +51,7 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 PAGES = tuple(sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))))
 COMMANDS = docs_tables.COMMANDS
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
-_FOREIGN = re.compile(r"pip install|benchmarks/")  # lines with options of other programs
+_FOREIGN = re.compile(r"pip install|benchmarks/|ray (job|start|stop)")  # lines with options of other programs
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -280,3 +283,14 @@ def test_the_picture_is_small() -> None:
     picture = ROOT / "docs/images/report.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_size <= 300_000
+
+
+# -- the cluster ------------------------------------------------------------------------------------------------------
+
+
+def test_the_settings_of_the_cluster_are_those_of_the_code() -> None:
+    page = (ROOT / "docs/scale.md").read_text(encoding="utf-8")
+    options = {RAY_PREFIX + name.upper() for name in RayOptions.model_fields}
+    named = set(first_column(section(page, "Settings of the cluster")))
+    assert named == {*options, ENVIRONMENT_PREFIX + "EXECUTOR", SPLIT, WORKER_MODEL}
+    assert f"{DEFAULT_SPLIT:,}" in section(page, "Settings of the cluster")

@@ -36,7 +36,7 @@ def chosen(name: str | None, address: str | None, environment: Mapping[str, str]
         if error.name != "ray":
             raise
         raise UsageError(
-            "--executor ray needs Ray, which is not installed; type: pip install 'attn-audit[ray]'"
+            "--executor ray needs Ray, which is not installed; install the extra ray, or type: pip install 'ray>=2.60'"
         ) from None
     return Ray(options)
 
