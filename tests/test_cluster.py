@@ -110,6 +110,7 @@ def test_refusals(tiny_model: Path, flags: tuple[str, ...], environment: dict[st
 # -- what a worker must have ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_worker_reads_the_model_from_its_own_path(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

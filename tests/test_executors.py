@@ -93,7 +93,7 @@ def test_progress_is_told(executor: Executor) -> None:
     with executor.pool(ray_tasks.Counter) as pool:
         list(pool.map(ray_tasks.telling, ["one", "two"], attending))
     assert {job for job, _, _ in attending.told} == {"one", "two"}
-    assert all(0 <= done < total == 30 for _, done, total in attending.told)
+    assert all(0 <= done < total == 15 for _, done, total in attending.told)
 
 
 # -- what only happens on a cluster --------------------------------------------------------------------------------
@@ -119,6 +119,7 @@ def test_a_job_that_two_workers_die_at_is_lost(cluster_of_two: Ray) -> None:
     assert ended == {job: (job, 1) for job in (0, 1, 3, 4, 5)}
 
 
+@pytest.mark.slow
 def test_a_worker_that_starts_anew_without_its_model_is_given_up(cluster_of_two: Ray, tmp_path: Path) -> None:
     with cluster_of_two.pool(partial(ray_tasks.here_once, tmp_path)) as pool:
         ended = by_job(list(pool.map(ray_tasks.dying_once, range(6), Attending())))
@@ -126,6 +127,7 @@ def test_a_worker_that_starts_anew_without_its_model_is_given_up(cluster_of_two:
         assert len(pool.each(ray_tasks.pid)) == 1
 
 
+@pytest.mark.slow
 def test_no_worker_is_left(address: str, tmp_path: Path) -> None:
     (tmp_path / "one").touch()
     alone = Ray(RayOptions(address=address, workers=1))
@@ -136,11 +138,13 @@ def test_no_worker_is_left(address: str, tmp_path: Path) -> None:
         list(pool.map(ray_tasks.dying_once, range(6), Attending()))
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_at_its_start(cluster_of_two: Ray) -> None:
     with pytest.raises(Incomplete, match="a worker died while it started"), cluster_of_two.pool(ray_tasks.dying):
         pytest.fail("no worker has started")
 
 
+@pytest.mark.slow
 def test_more_workers_than_there_is_room_for(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster, "PLACING", 10.0)
     with Ray(RayOptions(address=address, workers=5)).pool(ray_tasks.Counter) as pool:
