@@ -15,7 +15,7 @@ from rich.text import Text
 from attn_audit.cli.console import advise, data, stderr, stdout
 from attn_audit.cli.signing import given_key
 from attn_audit.cli.targets import check_folder
-from attn_audit.cli.verify import trusted_keys
+from attn_audit.cli.verify import PublicKey, Trust, trusted_keys
 from attn_audit.evidence import bundle
 from attn_audit.evidence.envelope import Statement, sign
 from attn_audit.evidence.envelope import encode as encoded
@@ -50,12 +50,8 @@ def replay(
             "measured.",
         ),
     ],
-    trust: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="An OpenSSH allowed_signers file: whom you trust.")
-    ] = None,
-    public_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="One public key that you trust, PEM or OpenSSH.")
-    ] = None,
+    trust: Trust = None,
+    public_key: PublicKey = None,
     cases: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Only so many cases, chosen at random; default: all.")
     ] = None,

@@ -38,15 +38,14 @@ _VERDICTS = {
     23: "NOT VERIFIED: it was measured on another model",
 }
 
+Trust = Annotated[Path | None, typer.Option(metavar="FILE", help="An OpenSSH allowed_signers file: whom you trust.")]
+PublicKey = Annotated[Path | None, typer.Option(metavar="FILE", help="One public key that you trust, PEM or OpenSSH.")]
+
 
 def verify(
     path: Annotated[Path, typer.Argument(help="An audit folder, or one case inside it.")],
-    trust: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="An OpenSSH allowed_signers file: whom you trust.")
-    ] = None,
-    public_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="One public key that you trust, PEM or OpenSSH.")
-    ] = None,
+    trust: Trust = None,
+    public_key: PublicKey = None,
     revoked: Annotated[
         Path | None,
         typer.Option(
