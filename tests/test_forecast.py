@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,7 @@ def test_a_row_for_each_case_and_the_sums(tiny_model: Path, tmp_path: Path) -> N
     assert ended.code == 3
     rows = [line.split() for line in ended.out.splitlines() if line.strip()]
     assert [row[0] for row in rows] == ["case", "first", "second", "third", "all"]
-    assert "3 cases: about 0.0 minutes of measuring by one worker, and " in ended.err
-    assert "MB on disk" in ended.err
+    assert re.search(r"3 cases: about \d+\.\d minutes of measuring by one worker, and 0\.\d MB on disk", ended.err)
     assert "long cannot be audited: the prompt has" in ended.err
     assert "1 of 4 cases cannot be audited" in ended.err
     assert not (tmp_path / "audit").exists()

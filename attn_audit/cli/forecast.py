@@ -22,7 +22,7 @@ _REFUSED = 20
 def print_forecast(found: Forecasts) -> None:
     """A row for each case, up to a hundred, and the sums. Raises Incomplete where a case cannot be audited."""
     table = Table("case", "units", box=None, pad_edge=False)
-    for name in ("passes", "forward tokens", "seconds", "GB of memory", "MB on disk"):
+    for name in ("passes", "forward tokens", "seconds", "memory", "disk"):
         table.add_column(name, justify="right")
     plans = [one for one in found.cases if one.planned is not None]
     for one in plans[:_ROWS]:
@@ -76,6 +76,6 @@ def _figures(cases: Sequence[CaseForecast]) -> tuple[str, str, str, str, str]:
         f"{sum(plan.work.passes for plan in plans):,}",
         f"{sum(plan.work.tokens for plan in plans):,}",
         f"{sum(plan.seconds for plan in plans):,.0f}",
-        f"{max((plan.gigabytes for plan in plans), default=0):.1f}",
-        f"{sum(one.storage for one in cases) / 1e6:,.1f}",
+        f"{max((plan.gigabytes for plan in plans), default=0):.1f} GB",
+        _size(sum(one.storage for one in cases)),
     )
