@@ -15,19 +15,18 @@ from pathlib import Path
 
 from attn_audit import __version__
 from attn_audit.batch import planning
-from attn_audit.batch.cases import CaseRun, check_kept
+from attn_audit.batch.cases import CaseRun, check_kept, nothing_kept
 from attn_audit.batch.order import Finished, Order, Watch
 from attn_audit.batch.planning import Planned
 from attn_audit.batch.storage import bytes_of
 from attn_audit.batch.work import Description, Refused, Start, Worker, describe, root_now, root_of_files, travelling
 from attn_audit.batch.work import forecast as forecast_case
 from attn_audit.evidence import bundle
-from attn_audit.evidence.digest import parse_canonical
 from attn_audit.evidence.envelope import Statement
 from attn_audit.evidence.errors import EvidenceError, Incomplete, UsageError
 from attn_audit.evidence.findings import PairFinding
 from attn_audit.evidence.host import Host, never_back
-from attn_audit.evidence.measured import Evidence, ModelIdentity
+from attn_audit.evidence.measured import ModelIdentity
 from attn_audit.evidence.records import Case
 from attn_audit.evidence.settings import Settings
 from attn_audit.evidence.statements import Seal, SealedCase, seal_subjects
@@ -41,7 +40,6 @@ from attn_audit.reports.exports import makers
 from attn_audit.reports.index import index_pages
 from attn_audit.reports.templates import template_digest
 from attn_audit.reports.verify_page import verify_page
-from attn_audit.verify.signature import moment
 
 __all__ = ["CaseForecast", "Finished", "Forecasts", "Order", "Watch", "forecast", "plan", "resume", "run"]
 
@@ -103,7 +101,7 @@ def run(order: Order, host: Host, watch: Watch) -> Finished:
             planned = planning.make(order, model, host, announced=False)
             watch.planned(planned.out, planned.digest)
             writing.enter_context(bundle.locked(planned.out))
-            measured = _measure(order, pool, CaseRun(order, planned, {}, watch))
+            measured = _measure(order, pool, CaseRun(order, planned, nothing_kept(planned), watch))
         return _seal(order, planned, measured, host)
 
 
@@ -118,7 +116,6 @@ def resume(order: Order, host: Host, watch: Watch) -> Finished:
             planned = planning.read_back(order, model, order.out)
             watch.planned(planned.out, planned.digest)
             kept = check_kept(order, planned)
-            host = replace(host, clock=never_back(host.clock, _latest(planned)))
             bundle.remove_unfinished(planned.out)
             bundle.remove(planned.out, *_closing(order))
             bundle.remove_index_pages(planned.out)
@@ -148,14 +145,6 @@ class _Forecasting:
 
     def progress(self, case: Case, done: int, total: int) -> None:
         self._watch.units(case, done, total)
-
-
-def _latest(planned: Planned) -> datetime:
-    """The last time that is recorded in a folder that is gone on with."""
-    folders = [planned.out / bundle.CASES / case.id for case in planned.plan.cases]
-    files = [folder / bundle.EVIDENCE for folder in folders if (folder / bundle.EVIDENCE).exists()]
-    stored = (parse_canonical(bundle.read_file(path), Evidence, path.name) for path in files)
-    return max((moment(one.run.finished) for one in stored), default=moment(planned.plan.created))
 
 
 @contextmanager

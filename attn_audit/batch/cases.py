@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 
 from attn_audit.audit import Terms
@@ -26,18 +27,31 @@ from attn_audit.verify.signature import moment
 _STOPPED = "the run was stopped before this case was finished"
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What was finished earlier, by id, and the last time that it or the plan records: no later one lies before it."""
+
+    ended: Mapping[str, SealedCase]
+    latest: datetime
+
+
+def nothing_kept(planned: Planned) -> Kept:
+    """Of a plan that was just made."""
+    return Kept({}, moment(planned.plan.created))
+
+
 class CaseRun:
     """The cases of a batch on their way to their folders. ``ended``: how each ended, by id; ``latest``: the last time
     that one of them records."""
 
-    def __init__(self, order: Order, planned: Planned, kept: Mapping[str, SealedCase], watch: Watch) -> None:
+    def __init__(self, order: Order, planned: Planned, kept: Kept, watch: Watch) -> None:
         self._order, self._planned, self._watch = order, planned, watch
         self._total = len(order.cases.cases)
         self._begun: set[str] = set()
         self._progress: dict[str, dict[int, tuple[int, int]]] = {}
-        self.ended = dict(kept)
-        self.latest = moment(planned.plan.created)
-        for case in kept.values():
+        self.ended = dict(kept.ended)
+        self.latest = kept.latest
+        for case in kept.ended.values():
             watch.kept(case)
 
     def run(self, pool: Pool[Worker]) -> tuple[SealedCase, ...]:
@@ -92,7 +106,7 @@ class CaseRun:
         # A limit of seconds is kept by the clock of whoever measures the case, which therefore stays in one piece.
         whole = order.split is None or workers == 1 or order.settings.max_seconds is not None
         split = None if whole or order.split is None else Split(order.split, workers)
-        return Assignment(terms, order.executor.name, moment(planned.plan.created), split)
+        return Assignment(terms, order.executor.name, self.latest, split)
 
     def _following(
         self, job: CaseJob, result: Audited | Wanted | Found | Refused | Unfinished, parts: dict[int, Found]
@@ -135,10 +149,10 @@ class CaseRun:
         return SealedCase(id=case_id, status="ok", attestation=sha256(attestation))
 
 
-def check_kept(order: Order, planned: Planned) -> dict[str, SealedCase]:
-    """The cases that were finished earlier, by id, every byte of them checked as ``attn-audit verify`` does. Raises
+def check_kept(order: Order, planned: Planned) -> Kept:
+    """The cases that were finished earlier, every byte of them checked as ``attn-audit verify`` does. Raises
     EvidenceError where one is not as it was signed, UsageError where its content was withheld since."""
-    kept = {}
+    kept, latest = {}, moment(planned.plan.created)
     for case, salt in zip(order.cases.cases, planned.salts, strict=True):
         folder = planned.out / bundle.CASES / case.id
         if not folder.exists():
@@ -153,4 +167,5 @@ def check_kept(order: Order, planned: Planned) -> dict[str, SealedCase]:
             raise EvidenceError(f"{folder} belongs to another plan; remove it to have the case measured again")
         attestation = bundle.read_file(folder / order.name(bundle.ATTESTATION))
         kept[case.id] = SealedCase(id=case.id, status="ok", attestation=sha256(attestation))
-    return kept
+        latest = max(latest, moment(found.evidence.run.finished))
+    return Kept(kept, latest)
