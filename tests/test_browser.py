@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page
 
 import pages
-from browser import PROGRAMS, THEMES, Theme, Visit, started, visit
+from browser import PROGRAMS, THEMES, Theme, started, visit
 
 # All rules of axe for WCAG 2.2 at level AA, its best practices, and what it tries out; and those of colours alone.
 # But for one on trial that wants a control wherever the keyboard stops: a piece of the map that shows its value then is
@@ -52,32 +52,33 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 # -- what a program finds that reads pages for people who do not see them ---------------------------------------------
 
 
-def for_axe(seen: Visit) -> None:
-    opened(seen.page)
-    # What Chromium has not drawn yet is not where axe takes it to be, and would seem to lie over other links.
-    seen.page.add_style_tag(content="article { content-visibility: visible !important }")
-    seen.page.evaluate(AXE_SCRIPT)
+def seen_by_axe(
+    browser: Browser, file: Path, looks: Sequence[tuple[Theme, int]], rules: tuple[str, ...]
+) -> dict[tuple[Theme, int], list[str]]:
+    """What axe complains of, in each colour scheme and width; nothing where it finds nothing."""
+    found = {}
+    with visit(browser, file, bypass_csp=True) as seen:
+        opened(seen.page)
+        # What Chromium has not drawn yet is not where axe takes it to be, and would seem to lie over other links.
+        seen.page.add_style_tag(content="article { content-visibility: visible !important }")
+        seen.page.evaluate(AXE_SCRIPT)
+        for theme, width in looks:
+            seen.page.set_viewport_size({"width": width, "height": 900})
+            seen.page.emulate_media(color_scheme=theme)
+            if complained := complaints(seen.page, rules):
+                found[theme, width] = complained
+    return found
 
 
 @every_page
 def test_axe_finds_nothing(name: str, browser: Browser, files: dict[str, Path]) -> None:
-    with visit(browser, files[name], bypass_csp=True) as seen:
-        for_axe(seen)
-        for theme, width in (("light", 390), ("dark", 1280)):
-            seen.page.set_viewport_size({"width": width, "height": 900})
-            seen.page.emulate_media(color_scheme=theme)
-            assert complaints(seen.page, RULES) == [], (theme, width)
+    assert seen_by_axe(browser, files[name], (("light", 390), ("dark", 1280)), RULES) == {}
 
 
 @pytest.mark.slow
 @every_page
 def test_axe_finds_nothing_in_the_other_colours(name: str, browser: Browser, files: dict[str, Path]) -> None:
-    with visit(browser, files[name], bypass_csp=True) as seen:
-        for_axe(seen)
-        for theme, width in (("light", 1280), ("dark", 390)):
-            seen.page.set_viewport_size({"width": width, "height": 900})
-            seen.page.emulate_media(color_scheme=theme)
-            assert complaints(seen.page, COLOURS) == [], (theme, width)
+    assert seen_by_axe(browser, files[name], (("light", 1280), ("dark", 390)), COLOURS) == {}
 
 
 def test_axe_finds_what_is_wrong(browser: Browser, tmp_path: Path) -> None:
