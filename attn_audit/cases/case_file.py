@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from attn_audit.case_yaml import MAX_CASES, Tree, parse_json_lines, parse_yaml, quoted
+from attn_audit.case_text.json_lines import MAX_CASES, parse_json_lines
+from attn_audit.case_text.tree import Tree, quoted
+from attn_audit.case_text.yaml import parse_yaml
 from attn_audit.cases.entry import DEFAULT_NEW_TOKENS, Entry
 from attn_audit.cases.files import decode, read_bytes, shown
 from attn_audit.cases.letterhead import read_letterhead

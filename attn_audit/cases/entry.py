@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
-from attn_audit.case_yaml import Step, Tree, quoted
+from attn_audit.case_text.tree import Step, Tree, quoted
 from attn_audit.cases.patterns import MATCH_SECONDS, compiled, matches
 from attn_audit.cases.rows import read_rows
 from attn_audit.cases.schema import MAX_CHARACTERS, AnswerPlace, CaseEntry, CaseFileSchema, NamedUnit, case_name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attn_audit.case_yaml import Step, Tree, quoted, refuse
+from attn_audit.case_text.tree import Step, Tree, quoted, refuse
 from attn_audit.evidence.errors import UsageError
 
 MAX_BYTES = 64 << 20

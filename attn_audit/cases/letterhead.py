@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from attn_audit.case_yaml import Tree, quoted
+from attn_audit.case_text.tree import Tree, quoted
 from attn_audit.cases.files import beside, read_bytes
 from attn_audit.cases.schema import CaseFileSchema
 from attn_audit.evidence.png import read_png

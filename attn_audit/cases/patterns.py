@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import regex
 
-from attn_audit.case_yaml import Step, Tree, quoted
+from attn_audit.case_text.tree import Step, Tree, quoted
 
 MATCH_SECONDS = 2.0
 MAX_UNROLLED = 50_000

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from attn_audit.case_yaml import Step, Tree, quoted
+from attn_audit.case_text.tree import Step, Tree, quoted
 from attn_audit.cases.patterns import compiled
 from attn_audit.cases.schema import FileSettings
 from attn_audit.evidence.records import Case, Limits, Policy, PolicyMethod

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from attn_audit.case_yaml import Step, Tree, quoted, refuse
+from attn_audit.case_text.tree import Step, Tree, quoted, refuse
 from attn_audit.cases.files import beside, decode, read_bytes, shown
 
 

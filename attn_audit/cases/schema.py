@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
-from attn_audit.case_yaml import Step, Tree, plain, quoted
+from attn_audit.case_text.tree import Step, Tree, plain, quoted
 from attn_audit.evidence.records import (
     Address,
     BatchFields,
