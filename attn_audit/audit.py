@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from attn_audit import __version__
 from attn_audit.evidence.checked import Checks
@@ -91,7 +91,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class _Measured:
-    """What was suppressed and found, and what it took; without the checks of it."""
+    """What was suppressed and found, what it took without the checks, and the checks, which are made last."""
 
     planned: Planned
     explained: Explained
@@ -99,6 +99,17 @@ class _Measured:
     parts: tuple[AnswerPart, ...]
     self_explanation: SelfExplanation | None
     cost: Sweep
+    checks: Checks | None = None
+
+
+@dataclass(frozen=True)
+class _Times:
+    """When it was: at the beginning, by the clock and by the timer; with the answer, and with the measured map."""
+
+    started: str
+    began: float
+    answered: float
+    measured: float
 
 
 def unwatched(done: int, total: int) -> None:
@@ -124,8 +135,8 @@ def audit_case(
     clock = Clock(lambda: host.timer() - began, asked.pace)
     sweeps = Sweeps(model, asked.bases, terms.settings, progress, spread)
     measured = _measure(sweeps, case, asked, clock)
-    measured_at = host.timer()
-    checks = _check(sweeps, case, asked, measured, clock)
+    times = _Times(started, began, answered_at, host.timer())
+    measured = replace(measured, checks=_check(sweeps, case, asked, measured, clock))
     content = Content(
         salt=salt,
         case=case,
@@ -135,23 +146,8 @@ def audit_case(
         own_answer=asked.answered.own,
         contrast=asked.contrast,
     )
-    run = Run(
-        started=started,
-        finished=host.now(),
-        seconds_answer=round(answered_at - began, 3),
-        seconds_sweep=round(measured_at - answered_at, 3),
-        seconds_checks=round(host.timer() - measured_at, 3),
-        seconds_planned=None if terms.settings.max_seconds is None else round(measured.planned.seconds, 3),
-        threads=host.threads,
-        device=model.device.type,
-        halvings=sweeps.halvings,
-        packed=model.packed,
-        executor=host.executor,
-        attempts=host.attempt,
-        parts=spread.parts,
-        host=host.facts,
-    )
-    return content, _judged(content, _evidence(model, terms, content, asked, measured, checks, run))
+    evidence = _evidence(model, terms, content, asked, measured, _run(sweeps, host, measured, times))
+    return content, _judged(content, evidence)
 
 
 # -- the steps of a case ------------------------------------------------------------------------------------------
@@ -190,17 +186,39 @@ def _check(sweeps: Sweeps, case: Case, asked: Asked, measured: _Measured, clock:
     )
 
 
-def _evidence(
-    model: Model,
-    terms: Terms,
-    content: Content,
-    asked: Asked,
-    measured: _Measured,
-    checks: Checks | None,
-    run: Run,
-) -> Evidence:
+def _run(sweeps: Sweeps, host: Host, measured: _Measured, times: _Times) -> Run:
+    """The record of what depends on the host or the moment, which ends with it."""
+    planned = None if sweeps.settings.max_seconds is None else round(measured.planned.seconds, 3)
+    return Run(
+        started=times.started,
+        finished=host.now(),
+        seconds_answer=round(times.answered - times.began, 3),
+        seconds_sweep=round(times.measured - times.answered, 3),
+        seconds_checks=round(host.timer() - times.measured, 3),
+        seconds_planned=planned,
+        threads=host.threads,
+        device=sweeps.model.device.type,
+        halvings=sweeps.halvings,
+        packed=sweeps.model.packed,
+        executor=host.executor,
+        attempts=host.attempt,
+        parts=sweeps.spread.parts,
+        host=host.facts,
+    )
+
+
+def _answer_score(asked: Asked) -> AnswerScore:
+    return AnswerScore(
+        source="generated" if asked.answered.own is None else "supplied",
+        stop=asked.answered.stop,
+        base=rounded(asked.bases[0].log_probabilities),
+        observed=asked.observed,
+    )
+
+
+def _evidence(model: Model, terms: Terms, content: Content, asked: Asked, measured: _Measured, run: Run) -> Evidence:
     """All that was measured, in its record; not judged yet."""
-    planned, explained, answered = measured.planned, measured.explained, asked.answered
+    planned, explained = measured.planned, measured.explained
     return Evidence(
         tool=terms.tool,
         case_id=content.case.id,
@@ -213,12 +231,7 @@ def _evidence(
         views=terms.settings.views,
         templates=terms.templates,
         limits=terms.limits,
-        answer=AnswerScore(
-            source="generated" if answered.own is None else "supplied",
-            stop=answered.stop,
-            base=rounded(asked.bases[0].log_probabilities),
-            observed=asked.observed,
-        ),
+        answer=_answer_score(asked),
         units=planned.units,
         frozen=frozen(planned.units, len(asked.prompt.ids)),
         scores=explained.scores,
@@ -231,7 +244,7 @@ def _evidence(
         answer_sources=explained.answer_sources,
         parts=measured.parts,
         self_explanation=measured.self_explanation,
-        checks=checks,
+        checks=measured.checks,
         sweep=measured.cost,
         probe=model.probe,
         warnings=(),

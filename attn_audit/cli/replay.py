@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -20,13 +20,17 @@ from attn_audit.evidence import bundle
 from attn_audit.evidence.envelope import Statement, sign
 from attn_audit.evidence.envelope import encode as encoded
 from attn_audit.evidence.errors import EvidenceError, NotReplayed, UsageError
-from attn_audit.evidence.host import compact
-from attn_audit.evidence.statements import Replay
+from attn_audit.evidence.host import Host, compact
+from attn_audit.evidence.keys import SigningKey
+from attn_audit.evidence.statements import Replay, ReplayedCase
 from attn_audit.host import this_host
 from attn_audit.reports.jsonlines import for_log
 from attn_audit.reports.text import visible
 from attn_audit.verify import verify as verify_audit
 from attn_audit.verify.report import Report, VerifiedCase
+
+if TYPE_CHECKING:
+    from attn_audit.measure.model import LocatedModel
 
 _IN_WORDS = {
     "identical": "the same numbers to the last recorded digit",
@@ -74,10 +78,7 @@ def replay(
     """Verify an audit, or one case inside it, then measure it again with the same model and compare."""
     count = _count(units)
     signing = given_key(key, passphrase_fd)
-    if out is not None and signing is None:
-        raise UsageError("only a signed result is written: --out needs --key FILE")
-    if out is not None and os.path.lexists(out):
-        raise UsageError(f"{out} exists already; name another with --out")
+    _require_writable(out, signing)
     report = verify_audit(check_folder(path), trusted_keys(trust, public_key))
     _require_verified(report)
     from attn_audit import replay as again  # noqa: PLC0415  (torch is needed only here)
@@ -86,21 +87,11 @@ def replay(
     host = this_host(None)
     set_threads(host.threads)
     located = locate(model)
-    found = _chosen(report.cases, cases, host.entropy(32))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=stderr(), disable=not stderr().is_terminal, transient=True) as progress:
-        task = progress.add_task("measuring again", total=None)
-        measured = tuple(
-            again.replay(
-                found, located, host, count, lambda done, total: progress.update(task, completed=done, total=total)
-            )
-        )
+    measured = _measured(_chosen(report.cases, cases, host.entropy(32)), located, host, count)
     result = again.result(measured, located, None if signing is None else signing.signer, host)
     if signing is not None:
-        out = out or Path(f"replay-{compact(result.created)}.sigstore.json")
-        named = again.subjects(measured, {case_id: _attestation(path, case_id) for case_id in found})
-        bundle.write_file(out, sign(encoded(Statement(named, result)), signing))
-        advise(f"signed result: {out}")
+        attestations = {case.id: _attestation(path, case.id) for case in measured}
+        _write(Statement(again.subjects(measured, attestations), result), signing, out)
     data(for_log(result.model_dump(mode="json"), indent=2)) if as_json else _print(result)
     if not again.agrees(measured):
         raise NotReplayed("measured again, the audit does not come out as recorded")
@@ -112,6 +103,13 @@ def _count(units: str) -> int | None:
     if not units.isascii() or not units.isdecimal() or not 1 <= int(units[:9]) <= 10**6:
         raise UsageError(f"--units {visible(units)[:40]} is refused: give a number from 1 on, or all")
     return int(units)
+
+
+def _require_writable(out: Path | None, signing: SigningKey | None) -> None:
+    if out is not None and signing is None:
+        raise UsageError("only a signed result is written: --out needs --key FILE")
+    if out is not None and os.path.lexists(out):
+        raise UsageError(f"{out} exists already; name another with --out")
 
 
 def _require_verified(report: Report) -> None:
@@ -134,6 +132,28 @@ def _chosen(cases: Mapping[str, VerifiedCase], count: int | None, entropy: bytes
 
     names = list(cases)
     return {names[index]: cases[names[index]] for index in choose(range(len(names)), count, entropy)}
+
+
+def _measured(
+    cases: dict[str, VerifiedCase], model: LocatedModel, host: Host, units: int | None
+) -> tuple[ReplayedCase, ...]:
+    """The cases measured again, with a bar on a terminal. Raises as ``attn_audit.replay.replay`` does."""
+    from attn_audit import replay as again  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=stderr(), disable=not stderr().is_terminal, transient=True) as progress:
+        task = progress.add_task("measuring again", total=None)
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        return tuple(again.replay(cases, model, host, units, show))
+
+
+def _write(statement: Statement[Replay], signing: SigningKey, out: Path | None) -> None:
+    out = out or Path(f"replay-{compact(statement.predicate.created)}.sigstore.json")
+    bundle.write_file(out, sign(encoded(statement), signing))
+    advise(f"signed result: {out}")
 
 
 def _attestation(path: Path, case_id: str) -> bytes:

@@ -15,11 +15,9 @@ from attn_audit.reports.checks import verdict_in_words
 from attn_audit.reports.ended import notes
 from attn_audit.reports.findings import FindingRow, finding_rows
 from attn_audit.reports.first_words import first_words
-from attn_audit.reports.fit import check_lengths
 from attn_audit.reports.heat_strip import Strip, heat_strip
-from attn_audit.reports.pieces import pieces_of
+from attn_audit.reports.pieces import fitting
 from attn_audit.reports.ranking import UnitRow, supporting, unit_rows
-from attn_audit.reports.spans import fragments
 from attn_audit.words import noted
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -127,9 +125,7 @@ def _judged(evidence: Evidence) -> Judgement:
 
 
 def _told(content: Content, evidence: Evidence) -> _Told:
-    check_lengths(content, evidence)
-    fragments(content, evidence)
-    pieces = pieces_of(content, evidence)
+    _, pieces = fitting(content, evidence)
     return _Told(
         answer=content.answer.text,
         words=first_words(content.answer.text, _FIRST_WORDS),

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from attn_audit.evidence.measured import Evidence, Unit
 from attn_audit.evidence.records import Content
-from attn_audit.reports.spans import Extract, unit_extracts
+from attn_audit.reports.fit import check_lengths
+from attn_audit.reports.spans import Extract, Fragment, fragments, unit_extracts
 from attn_audit.reports.text import exact, name, shortened
 
 _LENGTH = 200
@@ -28,6 +29,14 @@ class Piece:
     before: str
     after: str
     cut: bool
+
+
+def fitting(content: Content, evidence: Evidence) -> tuple[tuple[tuple[Fragment, ...], ...], tuple[Piece, ...]]:
+    """The runs of each message and the pieces, of two records that fit together. Raises EvidenceError where they do
+    not."""
+    check_lengths(content, evidence)
+    runs = fragments(content, evidence)
+    return runs, pieces_of(content, evidence)
 
 
 def pieces_of(content: Content, evidence: Evidence) -> tuple[Piece, ...]:

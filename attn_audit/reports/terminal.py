@@ -19,14 +19,12 @@ from attn_audit.reports import terminal_tables as tables
 from attn_audit.reports.answer_parts import part_views, step_views
 from attn_audit.reports.checks import checks_view, verdict_in_words
 from attn_audit.reports.findings import finding_rows
-from attn_audit.reports.fit import check_lengths
 from attn_audit.reports.groups import group_rows
 from attn_audit.reports.numbers import nats, probability
-from attn_audit.reports.pieces import pieces_of
+from attn_audit.reports.pieces import fitting
 from attn_audit.reports.profile import profile_tables
 from attn_audit.reports.ranking import named_rows, opposing, shown_ranking, supporting, unit_rows
 from attn_audit.reports.self_explanation import self_explanation_view
-from attn_audit.reports.spans import fragments
 from attn_audit.reports.terminal_heatmap import LEFT_EDGE, heat_map
 from attn_audit.reports.terminal_words import title
 from attn_audit.reports.text import exact, visible
@@ -46,9 +44,7 @@ def case_view(content: Content, evidence: Evidence, *, top: int, verified: str) 
 
     Raises EvidenceError when content and evidence do not fit together.
     """
-    check_lengths(content, evidence)
-    drawn = fragments(content, evidence)
-    pieces = pieces_of(content, evidence)
+    drawn, pieces = fitting(content, evidence)
     rows = unit_rows(evidence, pieces)
     return Group(
         _facts(((say("Case"), exact(evidence.case_id)),)),

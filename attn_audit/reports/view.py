@@ -19,12 +19,11 @@ from attn_audit.reports.answer_parts import PartView, Steps, part_views, step_vi
 from attn_audit.reports.answer_tokens import Tokens, token_rows
 from attn_audit.reports.checks import ChecksView, checks_view
 from attn_audit.reports.findings import FindingRow, finding_rows
-from attn_audit.reports.fit import check_lengths
 from attn_audit.reports.groups import Groups, group_rows
 from attn_audit.reports.heat_view import HeatView, heat_view
 from attn_audit.reports.limits import LimitsText, limits_for
 from attn_audit.reports.numbers import nats, probability, share
-from attn_audit.reports.pieces import pieces_of
+from attn_audit.reports.pieces import fitting
 from attn_audit.reports.profile import ProfileTable, profile_tables
 from attn_audit.reports.ranking import (
     NamedRow,
@@ -37,7 +36,7 @@ from attn_audit.reports.ranking import (
     unit_rows,
 )
 from attn_audit.reports.self_explanation import SelfExplanationView, self_explanation_view
-from attn_audit.reports.spans import PromptPart, fragments, prompt_parts
+from attn_audit.reports.spans import PromptPart, prompt_parts
 from attn_audit.reports.text import exact, hidden
 from attn_audit.words import say
 
@@ -88,21 +87,17 @@ class ReportView:
 
 def report_view(content: Content, evidence: Evidence) -> ReportView:
     """Raises EvidenceError when the two records do not fit together."""
-    check_lengths(content, evidence)
-    drawn = fragments(content, evidence)
-    pieces = pieces_of(content, evidence)
+    drawn, pieces = fitting(content, evidence)
     rows = unit_rows(evidence, pieces)
     total = fsum(evidence.answer.base)
-    observed = evidence.answer.observed
-    contrast = evidence.contrast
     return ReportView(
         evidence_sha256=sha256(canonical(evidence)),
         standing=standing(evidence.signer),
         case_id=exact(evidence.case_id),
         probability=probability(total),
         log_probability=nats(total),
-        observed_probability=probability(observed.log_probability) if observed else None,
-        contrast_probability=probability(fsum(contrast.base)) if contrast else None,
+        observed_probability=_observed_probability(evidence),
+        contrast_probability=None if evidence.contrast is None else probability(fsum(evidence.contrast.base)),
         support=supporting(rows),
         against=opposing(rows),
         named=named_rows(evidence, pieces, rows),
@@ -137,6 +132,11 @@ def standing(signer: Signer | None) -> Standing:
     if signer is None:
         return "unsigned"
     return "test key" if signer.test_only else "signed"
+
+
+def _observed_probability(evidence: Evidence) -> str | None:
+    observed = evidence.answer.observed
+    return None if observed is None else probability(observed.log_probability)
 
 
 def _method_changes(evidence: Evidence) -> tuple[Setting, ...]:
