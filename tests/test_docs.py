@@ -3,6 +3,7 @@ Their commands are run by tests/test_doc_commands.py."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shlex
@@ -20,6 +21,7 @@ from attn_audit.batch.work import WORKER_MODEL
 from attn_audit.cases import SETTINGS, read_cases
 from attn_audit.cli.executor import DEFAULT_SPLIT, RAY_PREFIX, SPLIT
 from attn_audit.cli.main import BROKEN_PIPE, INTERRUPTED
+from attn_audit.cli.run_options import Options
 from attn_audit.cli.signing import IDENTITY_VARIABLE, KEY_VARIABLE, MODEL_KEY_VARIABLE, PASSPHRASE_VARIABLE
 from attn_audit.evidence.digest import canonical
 from attn_audit.evidence.envelope import MEDIA_TYPE, PAYLOAD_TYPE, PREDICATE_TYPES, payload_of
@@ -37,6 +39,7 @@ from attn_audit.evidence.records import (
     Record,
 )
 from attn_audit.evidence.settings import ENVIRONMENT_PREFIX, Settings
+from attn_audit.evidence.statements import ExportName
 from attn_audit.executors.options import RayOptions
 from attn_audit.host import WITH_VALUE, WITHOUT_VALUE
 from attn_audit.judge.warnings import WARNINGS
@@ -115,6 +118,13 @@ def test_every_option_says_what_it_is() -> None:
         assert command.help, name
         for option in command.params:
             assert (option.help or "").endswith((".", "evidence.json")), (name, option.opts)
+
+
+def test_every_option_of_run_goes_somewhere() -> None:
+    """A flag that is misspelt in run_options.py would be taken, and set nothing."""
+    fields = {field.name for field in dataclasses.fields(Options)} - {"settings", "exports"}
+    found = {option.name for option in COMMANDS["run"].params}
+    assert {*fields, *get_args(ExportName)} <= found <= {*fields, *get_args(ExportName), *Settings.model_fields}
 
 
 def test_every_option_that_is_mentioned_exists() -> None:

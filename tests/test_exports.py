@@ -759,7 +759,7 @@ def exported(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> audi
 
 
 def test_they_are_there_and_verify(exported: audits.Audit) -> None:
-    names = {name for one in EXPORTS for name in bundle.EXPORTS[one]}
+    names = set(makers(EXPORTS))
     assert names < {path.name for path in exported.out.iterdir()}
     done = command("verify", exported.out, "--trust", exported.signers)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -791,7 +791,7 @@ def measured(audit: audits.Audit, case_id: str) -> tuple[Content, Evidence]:
     return audits.content_of(audit.case(case_id)), audits.evidence_of(audit.case(case_id))
 
 
-@pytest.mark.parametrize("name", [name for one in EXPORTS for name in bundle.EXPORTS[one]])
+@pytest.mark.parametrize("name", list(makers(EXPORTS)))
 def test_attack_58_an_export_that_was_changed(exported: audits.Audit, name: str, tmp_path: Path) -> None:
     copy = exported.copied_to(tmp_path / "audit")
     path = copy.out / name
@@ -810,7 +810,7 @@ def test_attack_20_what_is_withheld_is_in_none_of_them(exported: audits.Audit, t
     redact(copy.out, "second", None, copy.private, audits.host("later", audits.START.replace(hour=20)))
     found = audits.report(copy)
     assert (found.exit_code, audits.failures(found)) == (3, {})
-    for name in (name for one in EXPORTS for name in bundle.EXPORTS[one]):
+    for name in makers(EXPORTS):
         data = (copy.out / name).read_text("utf-8")
         assert "candidate" not in data, name
         assert salted_view((content.salt,)) not in data, name

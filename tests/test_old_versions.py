@@ -6,8 +6,8 @@ from pathlib import Path
 
 import audits
 from attn_audit.cases import read_cases
-from attn_audit.evidence.bundle import EXPORTS
 from attn_audit.evidence.trust import read_allowed_signers
+from attn_audit.reports.exports import EXPORTS, makers
 from attn_audit.verify import verify
 from attn_audit.verify.asked import Asked
 
@@ -23,7 +23,7 @@ def test_an_audit_of_an_earlier_version_verifies() -> None:
         "report",
         "index.html",
         "VERIFY.md",
-        *(name for names in EXPORTS.values() for name in names),
+        *makers(tuple(EXPORTS)),
     }
     assert verify(KEPT / "audit" / "cases" / "kept", trusted).exit_code == 0
 

@@ -36,7 +36,7 @@ from attn_audit.executors import Pool, Unfinished
 from attn_audit.judge.pairs import pair_findings
 from attn_audit.measure.forecast import Forecast
 from attn_audit.measure.planner import Planned as PlannedCase
-from attn_audit.reports.exports import makers
+from attn_audit.reports.exports import EXPORTS, makers
 from attn_audit.reports.index import index_pages
 from attn_audit.reports.templates import template_digest
 from attn_audit.reports.verify_page import verify_page
@@ -125,8 +125,7 @@ def resume(order: Order, host: Host, watch: Watch) -> Finished:
 
 def _closing(order: Order) -> tuple[str, ...]:
     """What closes an audit, in the order of removing it that leaves no folder which looks whole and is not."""
-    exports = (name for names in bundle.EXPORTS.values() for name in names)
-    pages = (bundle.VERIFY_PAGE, order.name(bundle.SEAL), *exports, bundle.INDEX)
+    pages = (bundle.VERIFY_PAGE, order.name(bundle.SEAL), *makers(tuple(EXPORTS)), bundle.INDEX)
     return bundle.SUMS_SIGNATURE, bundle.SUMS, *pages
 
 

@@ -18,6 +18,7 @@ from attn_audit.executors.options import RayOptions
 RAY_PREFIX = ENVIRONMENT_PREFIX + "RAY_"
 SPLIT = ENVIRONMENT_PREFIX + "SPLIT_TOKENS"
 DEFAULT_SPLIT = 1_000_000
+EXECUTORS = "local (default), in this process; or ray, a cluster"
 
 
 def chosen(name: str | None, address: str | None, environment: Mapping[str, str]) -> Executor:

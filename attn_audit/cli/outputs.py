@@ -14,6 +14,7 @@ from attn_audit.evidence.errors import Incomplete, UsageError
 from attn_audit.evidence.statements import ExportName
 from attn_audit.evidence.store import stored_evidence
 from attn_audit.judge.conditions import Condition, Met, conditions, met
+from attn_audit.reports.exports import EXPORTS
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 _AUTO = "auto"
@@ -46,7 +47,7 @@ def wanted(
         name: target
         for export, path in given.items()
         if not (export == "summary" and path == _AUTO)
-        for name, target in zip(bundle.EXPORTS[export], _targets(Path(path)), strict=False)
+        for name, target in zip(EXPORTS[export].files, _targets(Path(path)), strict=False)
     }
     check_targets(copies.values(), inputs)
     return Outputs(tuple(given), copies, appended, () if fail_on is None else conditions(fail_on))
@@ -60,9 +61,10 @@ def unwritten(outputs: Outputs, out: Path) -> Iterator[str]:
         except Incomplete as error:
             yield f"{error}; the audit in {out} has it"
     if outputs.appended is not None:
+        [page] = EXPORTS["summary"].files
         try:
             with outputs.appended.open("ab") as file:
-                file.write(b"\n" + bundle.read_file(out / bundle.EXPORTS["summary"][0]))
+                file.write(b"\n" + bundle.read_file(out / page))
         except OSError as error:
             yield f"the summary cannot be appended to {outputs.appended}: {error.strerror}; the audit in {out} has it"
 

@@ -18,12 +18,6 @@ EVIDENCE = "evidence.json"
 MANIFEST = "model.manifest.json"
 INDEX, INDEX_PAGES = "index.html", "index"  # the folder of its further pages, where there are any
 VERIFY_PAGE = "VERIFY.md"
-EXPORTS = {
-    "junit": ("results.junit.xml",),
-    "sarif": ("results.sarif",),
-    "csv": ("results.csv", "results.batch.csv"),
-    "summary": ("summary.md",),
-}
 SUMS, SUMS_SIGNATURE = "SHA256SUMS", "SHA256SUMS.sig"
 CASES = "cases"
 SIGNED, UNSIGNED = ".sigstore.json", ".unsigned.json"

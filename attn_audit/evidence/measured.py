@@ -9,6 +9,7 @@ from pydantic import Field
 from attn_audit.evidence.checked import Checks
 from attn_audit.evidence.findings import Finding
 from attn_audit.evidence.records import (
+    FACTOR,
     Effect,
     Effort,
     ExecutorName,
@@ -73,7 +74,7 @@ class Method(Record):
     """What exactly was suppressed and scored (docs/method.md)."""
 
     operator: OperatorName = "knockout"
-    factor: float | None = Field(None, description="of soft (log f is added) and shifted (scores are multiplied)")
+    factor: float | None = Field(None, description=FACTOR)
     effect: Effect = "total"
     layers: tuple[int, int] | None = Field(None, description="start, stop of the layers it was limited to; null: all")
     units: UnitKind

@@ -18,6 +18,7 @@ from attn_audit.evidence.png import MAX_BYTES, read_png
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 UnitKind = Literal["token", "word", "sentence", "paragraph"]
 OperatorName = Literal["knockout", "soft", "shifted"]
+FACTOR = "of soft (log f is added) and shifted (scores are multiplied)"
 Effect = Literal["total", "direct", "both"]
 Effort = Literal["full", "screened"]
 CheckEffort = Literal["none", "basic", "full"]

@@ -4,7 +4,7 @@ program that uses this package gives them."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Literal, get_args, get_origin
 
 from pydantic import Field, ValidationError
 
@@ -34,6 +34,7 @@ SHAPES = {  # of settings that are text of some form: what to write
     "layers": "give A:B, like 0:12, from layer A up to before B",
 }
 _CHOOSES_METHOD = ("operator", "factor", "effect", "layers", "units", "effort", "max_seconds", "dtype")
+WITH_FACTOR = tuple(name for name in get_args(OperatorName) if name != "knockout")
 _HOST_BOUND = frozenset({"threads"})  # recorded in ``run``, since the default depends on the machine
 
 
@@ -42,7 +43,7 @@ class Settings(Record):
 
     units: UnitChoice = "word"
     operator: OperatorName = "knockout"
-    factor: float | None = Field(None, ge=0, le=1000, description="of the operators soft and shifted")
+    factor: float | None = Field(None, ge=0, le=1000, description="of every operator but knockout")
     effect: Effect = "total"
     layers: str | None = Field(None, pattern=r"^\d{1,4}:\d{1,4}$", description="A:B, from layer A up to before B")
     effort: Effort = "full"
@@ -88,6 +89,12 @@ class Settings(Record):
         return tuple(view for view in get_args(ViewFormat) if view in chosen)
 
 
+def choices(name: str) -> tuple[str, ...]:
+    """The values of a setting that is one of some names; of another setting none."""
+    annotation = Settings.model_fields[name].annotation
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
 def resolve(
     flags: Mapping[str, str | None], environment: Mapping[str, str], case_file: Mapping[str, str]
 ) -> tuple[Settings, tuple[Setting, ...]]:
@@ -130,7 +137,9 @@ def _shown(value: object) -> str:
 def _check_factor(settings: Settings) -> None:
     """Each operator needs its own; a factor that would be ignored is refused. Raises UsageError."""
     if settings.operator == "knockout" and settings.factor is not None:
-        raise UsageError("setting factor is given, but operator knockout takes none; choose soft or shifted")
+        raise UsageError(
+            f"setting factor is given, but operator knockout takes none; choose {' or '.join(WITH_FACTOR)}"
+        )
     if settings.operator != "knockout" and settings.factor is None:
         raise UsageError(f"operator {settings.operator} needs a factor, like --factor 0.1")
     if settings.operator == "soft" and settings.factor == 0:
@@ -153,18 +162,8 @@ def _validated(values: dict[str, str], origins: dict[str, Origin]) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        choices = {
-            "units": UnitChoice,
-            "operator": OperatorName,
-            "effect": Effect,
-            "effort": Effort,
-            "checks": CheckEffort,
-            "baselines": Switch,
-            "sources": Sources,
-            "dtype": NumberFormat,
-            "paper": Paper,
-        }.get(name)
-        allowed = SHAPES.get(name, first["msg"]) if choices is None else f"choose one of {', '.join(get_args(choices))}"
+        names = choices(name)
+        allowed = f"choose one of {', '.join(names)}" if names else SHAPES.get(name, first["msg"])
         raise UsageError(
             f"setting {name} = {values[name]!r} (from the {origins[name]}) is refused: {allowed}"
         ) from None

@@ -4,7 +4,7 @@ over alone, with plan and seal: then the others are not looked for."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -84,10 +84,9 @@ def verify_batch(report: Report, out: Path, trusted: tuple[TrustedKey, ...], ask
     check_asked(report, asked, "batch", None if plan is None else plan.statement.predicate, whole=not alone)
 
 
-def _exported(seal: Opened[Seal] | None) -> Iterator[str]:
+def _exported(seal: Opened[Seal] | None) -> Iterable[str]:
     """The files for other programs that the seal names."""
-    for wanted in () if seal is None else seal.statement.predicate.exports:
-        yield from bundle.EXPORTS[wanted]
+    return () if seal is None else makers(seal.statement.predicate.exports)
 
 
 def _check_batch(report: Report, batch: _Batch, folders: frozenset[str], asked: Asked) -> None:
