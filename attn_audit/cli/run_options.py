@@ -1,6 +1,6 @@
 """The options of ``attn-audit run``, with what its help says of them; docs/commands.md is written from it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +17,12 @@ from attn_audit.reports.exports import EXPORTS
 def _names(setting: str) -> str:
     """The names that a setting allows: ``float32 (default), bfloat16 or float16``."""
     default = Settings.model_fields[setting].default
-    *others, last = (f"{name} (default)" if name == default else name for name in choices(setting))
-    return f"{', '.join(others)} or {last}"
+    return _listed((f"{name} (default)" if name == default else name for name in choices(setting)), "or")
+
+
+def _listed(names: Iterable[str], word: str) -> str:
+    *others, last = names
+    return f"{', '.join(others)} {word} {last}"
 
 
 _SETTINGS = Flags(
@@ -30,7 +34,7 @@ _SETTINGS = Flags(
     operator=typer.Option(metavar="NAME", help=f"How attention is suppressed: {_names('operator')}."),
     factor=typer.Option(
         metavar="F",
-        help=f"How strongly {' and '.join(WITH_FACTOR)} do it: 1 changes nothing, near 0 the most; no default.",
+        help=f"How strongly {_listed(WITH_FACTOR, 'and')} do it: 1 changes nothing, near 0 the most; no default.",
     ),
     effect=typer.Option(
         metavar="NAME",
