@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from transformers import AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask, sdpa_mask
 
 import families
@@ -125,6 +127,8 @@ def test_the_library_is_restored_also_after_an_exception(llama: Model) -> None:
     registered = AttentionMaskInterface()
     assert registered["sdpa"] is sdpa_mask
     assert registered["eager"] is eager_mask
+    assert AttentionInterface()["sdpa"] is sdpa_attention_forward
+    assert "TRANSFORMERS_SDPA_FORCE_GQA" not in os.environ
     assert torch.equal(llama.network(input_ids=ids).logits, before)
 
 

@@ -25,7 +25,7 @@ import tiny
 from attn_audit.cli.main import main
 from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.records import OperatorName
-from attn_audit.measure import attention
+from attn_audit.measure import attention, query_blocks
 from attn_audit.measure.answer import Base
 from attn_audit.measure.attention import Operator
 from attn_audit.measure.model import Model, load, locate
@@ -81,11 +81,18 @@ def test_probe_is_far_from_its_tolerance_and_longer_than_any_window(name: str, m
     assert found.tokens == longest_window(model.network.config.get_text_config()) + 24
 
 
-def test_sweep_equals_the_reference(model: Model) -> None:
+def test_sweep_equals_the_reference(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the queries of a pass are cut into blocks, as those of long prompts are."""
     formula = families.expected(model)
-    for room in families.ROOMS:
+    for room, block in zip(families.ROOMS, (query_blocks._BLOCK, 7), strict=True):
+        monkeypatch.setattr(query_blocks, "_BLOCK", block)
         difference = (families.swept(model, room) - formula).abs()
         assert difference.max() <= families.BOUND, families.UNITS[int(difference.amax(1).argmax())]
+
+
+def test_the_last_layer_leaves_out_rows_in_all_families_but_one(name: str, model: Model) -> None:
+    """OPT's has no part of its own between attention and output."""
+    assert (model.last is None) == (name == "opt")
 
 
 def test_reference_and_base_without_a_unit_equal_the_library(model: Model) -> None:

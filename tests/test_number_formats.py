@@ -111,6 +111,20 @@ def test_packed_weights_give_the_same_map_and_gradient(folder: Path) -> None:
     assert gradient(model, [base], pieces, 8.0) == pytest.approx(leaning, abs=1e-4)
 
 
+def test_tied_weights_are_read_as_they_are(tmp_path: Path) -> None:
+    """The output layer of a model that reads the same weights as its embedding."""
+    model = families.loaded(tmp_path, "gemma3")
+    head = model.network.lm_head
+    assert head.weight is model.network.get_input_embeddings().weight
+    base, pieces = families.base(model), families.UNITS[:3]
+    before, leaning, weight = swept(model), gradient(model, [base], pieces, 8.0), head.weight.clone()
+    assert pack_all(model.network)
+    assert "forward" in vars(head)
+    assert torch.equal(head.weight, weight)
+    assert difference(before, swept(model)) < 1e-4
+    assert gradient(model, [base], pieces, 8.0) == pytest.approx(leaning, abs=1e-4)
+
+
 def test_a_small_model_stays_the_same_to_the_last_bit(folder: Path) -> None:
     model = load(locate(str(folder)), 0)
     assert not pack(model.network)

@@ -26,6 +26,7 @@ from attn_audit.evidence.errors import UsageError
 from attn_audit.evidence.records import OperatorName
 from attn_audit.evidence.settings import Settings
 from attn_audit.measure.layer_bands import Band, remember
+from attn_audit.measure.query_blocks import in_blocks
 
 MaskFunction = Callable[..., Tensor | None]
 Suppress = Callable[..., AbstractContextManager[None]]
@@ -82,6 +83,7 @@ def suppression(network: Any, operator: Operator = Operator()) -> Iterator[Suppr
             stack.callback(AttentionMaskInterface.register, name, original)
         if operator.name == "shifted":
             stack.enter_context(_shifted_attention(network))
+        stack.enter_context(in_blocks(network))
         band = Band(network, operator.layers) if operator.layers else None
         if band is not None:
             stack.enter_context(band.exchanging())

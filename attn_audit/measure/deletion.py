@@ -16,8 +16,10 @@ from torch import Tensor
 from attn_audit.evidence.errors import CaseError
 from attn_audit.measure.answer import Base, log_probabilities
 from attn_audit.measure.cache import prefix
+from attn_audit.measure.last_layer import leaving_out, rows_from
 from attn_audit.measure.model import Model
 from attn_audit.measure.passes import halving, side_by_side
+from attn_audit.measure.query_blocks import in_blocks
 from attn_audit.measure.spread import Found, Progress
 from attn_audit.measure.sweep import Room, Runs
 
@@ -82,7 +84,11 @@ class DeletionWork:
             run = partial(_pass, self.model, self.base, self.starts[batch[0]])
             return halving(run, [self.kept[index] for index in batch])
 
-        with closing(side_by_side(batches, measured, self.room.at_once)) as passes:
+        with (
+            in_blocks(self.model.network),
+            leaving_out(self.model.last),
+            closing(side_by_side(batches, measured, self.room.at_once)) as passes,
+        ):
             for batch, (totals, split) in passes:
                 found |= zip(batch, ((total,) for total in totals.tolist()), strict=True)
                 halvings += split
@@ -116,9 +122,10 @@ def _pass(model: Model, base: Base, start: int, rows: Sequence[Kept]) -> Tensor:
     left, m = len(rows[0]), len(base.answer)
     answer = base.answer[:-1].expand(len(rows), -1)
     ids = torch.cat((base.prompt[torch.tensor(rows)][:, start:], answer), dim=1)
-    logits = model.network(
-        input_ids=ids,
-        past_key_values=prefix(base.cache, start),
-        logits_to_keep=torch.arange(left - 1, left + m - 1, device=model.device) - start,
-    ).logits
+    with rows_from(left - 1 - start):
+        logits = model.network(
+            input_ids=ids,
+            past_key_values=prefix(base.cache, start),
+            logits_to_keep=torch.arange(left - 1, left + m - 1, device=model.device) - start,
+        ).logits
     return log_probabilities(logits, base.answer).sum(-1).cpu()

@@ -28,6 +28,7 @@ from attn_audit.evidence.model_signature import signature_of
 from attn_audit.evidence.settings import NumberFormat
 from attn_audit.measure.gguf_reading import read_once
 from attn_audit.measure.in_memory import check_same, check_same_tokenizer, check_usable
+from attn_audit.measure.last_layer import feed_forward
 from attn_audit.measure.model_folder import check_folder
 from attn_audit.measure.packing import pack
 from attn_audit.measure.placing import find_device, place
@@ -65,13 +66,15 @@ class LocatedModel:
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded causal language model that passed the probe, its tokenizer and its identity."""
+    """A loaded causal language model that passed the probe, its tokenizer and its identity. ``last``: the part of its
+    last layer that may leave out rows (measure/last_layer.py)."""
 
     network: Any
     tokenizer: Any
     identity: ModelIdentity
     probe: Probe
     packed: bool
+    last: torch.nn.Module | None = None
 
     @property
     def device(self) -> torch.device:
@@ -121,11 +124,12 @@ def load(located: LocatedModel, seed: int, dtype: NumberFormat = "float32", devi
     for parameter in network.parameters():
         parameter.requires_grad_(requires_grad=False)
     found = probe(network, seed)
+    last = feed_forward(network, seed)
     if (dtype, where.type) != ("float32", "cpu"):
         place(network, where, dtype)
         probe_moved(network, seed)
     identity = _identify(located, network, tokenizer, licence)
-    return Model(network, tokenizer, identity, found, packed=pack(network))
+    return Model(network, tokenizer, identity, found, pack(network), last)
 
 
 def adopt(network: Any, tokenizer: Any, located: LocatedModel, seed: int = 0) -> Model:
@@ -148,7 +152,8 @@ def adopt(network: Any, tokenizer: Any, located: LocatedModel, seed: int = 0) ->
     found = probe(network if whole else fresh, seed)
     if not whole:
         probe_moved(network, seed)
-    model = Model(network, read, _identify(located, network, read, licence), found, packed=False)
+    last = feed_forward(network, seed) if whole else None
+    model = Model(network, read, _identify(located, network, read, licence), found, packed=False, last=last)
     if model.stop_ids != replace(model, network=fresh).stop_ids:
         raise UsageError("the model in memory ends its answers at other tokens than its files say (eos_token_id)")
     return model

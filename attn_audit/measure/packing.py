@@ -38,8 +38,13 @@ def pack_all(network: Any) -> bool:
     read by more than its own product). The weights exist once at any time, but for one layer's."""
     before = _logits(network)
     packed = [(layer, _pack(layer)) for layer in _packable(network)]
+    tied = [layer for layer in _linear(network) if layer not in dict(packed)] if packed else []
+    for layer in tied:  # the same product over weights in torch's order, which another module reads, too
+        layer.forward = partial(_forward, layer.weight.detach(), layer.bias)  # type: ignore[method-assign]
     if (_logits(network) - before).abs().max().item() <= TOLERANCE:
         return True
+    for layer in tied:
+        del layer.forward
     for layer, weight in packed:
         del layer.forward
         layer.weight.data = weight.to_dense()
@@ -75,7 +80,8 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        return grads[0] @ ctx.weight.to_dense(), None, None
+        weight = ctx.weight.to_dense() if ctx.weight.is_mkldnn else ctx.weight
+        return grads[0] @ weight, None, None
 
 
 def _packable(network: Any) -> list[Linear]:
@@ -85,13 +91,15 @@ def _packable(network: Any) -> list[Linear]:
     if not all(hasattr(operators, name) for name in ("_reorder_linear_weight", "_linear_pointwise")):
         return []
     shared = Counter(id(weight) for module in network.modules() for weight in module.parameters(recurse=False))
+    return [layer for layer in _linear(network) if shared[id(layer.weight)] == 1]
+
+
+def _linear(network: Any) -> list[Linear]:
+    """In float32 on the processor."""
     return [
         module
         for module in network.modules()
-        if type(module) is Linear
-        and module.weight.dtype == torch.float32
-        and module.weight.device.type == "cpu"
-        and shared[id(module.weight)] == 1
+        if type(module) is Linear and module.weight.dtype == torch.float32 and module.weight.device.type == "cpu"
     ]
 
 

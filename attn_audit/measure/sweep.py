@@ -24,6 +24,7 @@ from attn_audit.judge.relevance import DECIMALS
 from attn_audit.measure.answer import Base, log_probabilities
 from attn_audit.measure.attention import Operator, Suppress, suppression
 from attn_audit.measure.cache import keys_and_values, prefix
+from attn_audit.measure.last_layer import leaving_out, rows_from
 from attn_audit.measure.model import Model
 from attn_audit.measure.passes import halving, side_by_side
 from attn_audit.measure.spread import Found, Progress
@@ -176,7 +177,7 @@ class SweepWork:
         found: dict[int, tuple[float, ...]] = {}
         pieces, halvings, noise = sum(len(batch.pieces) for batch in batches), 0, 0.0
         expected = base.log_probabilities.cpu()
-        with suppression(self.model.network, self.operator) as suppress:
+        with suppression(self.model.network, self.operator) as suppress, leaving_out(self.model.last):
 
             def measured(batch: Batch) -> tuple[Tensor, int]:
                 rows = [*(self.pieces[index] for index in batch.pieces), *[()] * (batch in riding)]
@@ -229,7 +230,7 @@ def _pass(model: Model, base: Base, reach: Reach, suppress: Suppress, start: int
         for first, stop in runs:
             columns[row, first:stop] = True
     readers = (torch.arange(inputs.shape[1]) >= n - 1).to(device) if reach == "direct" else None
-    with suppress(columns.to(device), readers):
+    with suppress(columns.to(device), readers), rows_from(n - 1 - start):
         logits = model.network(
             input_ids=inputs[:, start:].expand(len(rows), -1),
             past_key_values=prefix(base.cache, start),
