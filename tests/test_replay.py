@@ -233,6 +233,7 @@ def test_another_model_on_the_command_line(made: audits.Audit, tmp_path: Path) -
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_the_sample_audit_replays_on_the_real_model(real_audit: Any) -> None:
     done = command(real_audit.out, "--model", "smollm2", "--trust", real_audit.signers, "--cases", "1", "--units", "3")
