@@ -13,7 +13,12 @@ from attn_audit.reports import pdf
 GOLDEN = Path(__file__).parent / "golden"
 
 
-@pytest.mark.parametrize("name", page_views.VIEWS)
+_SLOW = pytest.mark.slow  # PDFs of whole reports
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=_SLOW if name.startswith("pdf/") else ()) for name in page_views.VIEWS]
+)
 def test_a_page_says_what_it_said(name: str, program: Callable[..., str]) -> None:
     """`make golden` writes them anew; read the diff before you keep it."""
     if name.startswith("pdf/"):
