@@ -85,6 +85,14 @@ def test_a_mask_that_shows_later_keys_is_left_whole(keys: int) -> None:
     assert (found - formula(query, key, key, visible)).abs().max() < 1e-5
 
 
+def test_attention_with_a_bias_of_positions_is_left_whole() -> None:
+    one, bias = torch.randn(1, HEADS, 150, WIDTH), torch.randn(1, HEADS, 150, 150)
+    causal = torch.ones(1, 1, 150, 150, dtype=torch.bool).tril()
+    library, _ = sdpa_attention_forward(SimpleNamespace(), one, one, one, causal, position_bias=bias)
+    found, _ = query_blocks._attend(SimpleNamespace(), one, one, one, causal, position_bias=bias)
+    assert torch.equal(found, library)
+
+
 def test_long_passes_are_cut_and_compute_less(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
 

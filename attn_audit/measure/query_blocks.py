@@ -54,15 +54,15 @@ def _attend(
         return found
 
     queries, keys = query.shape[2], key.shape[2]
-    if attention_mask is None or queries <= _BLOCK or not _is_causal(attention_mask, queries, keys):
+    biased = others.get("position_bias") is not None  # it would have to be cut, too
+    if biased or attention_mask is None or queries <= _BLOCK or not _is_causal(attention_mask, queries, keys):
         return attend(0, queries, keys), None
     ends = ((first, min(first + _BLOCK, queries)) for first in range(0, queries, _BLOCK))
     return torch.cat([attend(first, stop, keys - queries + stop) for first, stop in ends], 1), None
 
 
 def _is_causal(mask: Tensor, queries: int, keys: int) -> bool:
-    """Whether the mask, boolean or additive, hides from each block all keys after its last query; others of the
-    library's arguments would have to be cut, too (a bias of positions), and then there is none of its own."""
+    """Whether the mask, boolean or additive, hides from each block all keys after its last query."""
     if mask.shape[-2:] != (queries, keys):
         return False
     seen = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min
