@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from attn_audit.measure.probe import random_ids
 
 _NAMES = ("mlp", "feed_forward", "ffn", "block_sparse_moe")
 _TOKENS = 16  # random ones, on which it is proved
-_ROWS_OF_ROWS = 3  # dimensions: rows of the batch, rows of the pass, width
+_DIMENSIONS = 3  # rows of the batch, rows of the pass, width
 _first: ContextVar[int] = ContextVar("first", default=0)
 
 
@@ -81,11 +80,10 @@ def _cut(part: Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """A forward pre-hook: what has a value for each row of the pass is cut."""
     if not (first := _first.get()):
         return None
-    return tuple(map(partial(_cut_to, first), args))
-
-
-def _cut_to(first: int, value: Any) -> Any:
-    return value[:, first:].contiguous() if isinstance(value, Tensor) and value.dim() == _ROWS_OF_ROWS else value
+    return tuple(
+        value[:, first:].contiguous() if isinstance(value, Tensor) and value.dim() == _DIMENSIONS else value
+        for value in args
+    )
 
 
 def _fill(part: Module, args: tuple[Any, ...], given: Any) -> Any:

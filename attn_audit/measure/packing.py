@@ -37,16 +37,15 @@ def pack_all(network: Any) -> bool:
     """Pack whatever the size; undone, and False, where the network then answers otherwise (a layer whose weights are
     read by more than its own product). The weights exist once at any time, but for one layer's."""
     before = _logits(network)
-    packed = [(layer, _pack(layer)) for layer in _packable(network)]
-    tied = [layer for layer in _linear(network) if layer not in dict(packed)] if packed else []
+    packed = {layer: _pack(layer) for layer in _packable(network)}
+    tied = [layer for layer in _linear(network) if layer not in packed] if packed else []
     for layer in tied:  # the same product over weights in torch's order, which another module reads, too
         layer.forward = partial(_forward, layer.weight.detach(), layer.bias)  # type: ignore[method-assign]
     if (_logits(network) - before).abs().max().item() <= TOLERANCE:
         return True
-    for layer in tied:
+    for layer in (*tied, *packed):
         del layer.forward
-    for layer, weight in packed:
-        del layer.forward
+    for layer, weight in packed.items():
         layer.weight.data = weight.to_dense()
     return False
 
